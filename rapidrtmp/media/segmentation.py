@@ -1,0 +1,212 @@
+"""Where a stream is cut into segments: a pure function of its samples and the settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rapidrtmp.media.track import Sample
+
+CLOCK = 90_000
+"""Ticks/s of `Boundary.time`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """Where the stream is cut: an event of the stream, the same for every output."""
+
+    sequence: int
+    """Media Sequence Number of the segment that starts here."""
+    time: int
+    """Presentation time at which it starts, in ticks of 1/90000 s on the stream's timeline."""
+    wall: float
+    """The same moment by the wall clock (unix time): PROGRAM-DATE-TIME."""
+    discontinuity: int
+    """Number of discontinuities in the stream's life before this segment's first sample."""
+    is_discontinuity: bool
+    """This segment does not continue the one before it."""
+
+
+class Segmentation:
+    """Cuts the leading track (video, where there is any) and numbers the segments.
+
+    A segment starts at a random access point once the one before is as long as the setting.
+    Where random access points are further apart than the target duration allows, it is cut
+    softly, at any sample or, where samples are too far apart, between them: long segments
+    would break the promise of EXT-X-TARGETDURATION (RFC 8216 4.3.3.1), which stands for the
+    whole life of the stream.
+    """
+
+    LONGEST_FIRST = 12.0
+    """Seconds that the first segment may last: it decides the target duration.
+
+    OBS leaves its keyframe interval to the encoder by default: 8.3 to 10 s.
+    """
+    LARGEST = 64 * 1024 * 1024
+    """Bytes of the leading track in one segment: bounds memory whatever the encoder does."""
+    SAMPLE_SIZE = 256
+    """Bytes that a sample counts for besides its payload, or tiny ones would have no bound."""
+    MARGIN = 0.13
+    """Seconds by which the other tracks' segments may be longer: they are cut at the nearest
+    frame, and an AAC frame lasts 128 ms at most."""
+
+    def __init__(
+        self,
+        segment_duration: float,
+        sequence: int,
+        discontinuity: int = 0,
+        target_duration: int | None = None,
+    ) -> None:
+        """Start, or go on with, a life.
+
+        Args:
+            segment_duration: seconds that a segment lasts at least.
+            sequence: the first Media Sequence Number.
+            discontinuity: discontinuities so far.
+            target_duration: EXT-X-TARGETDURATION in seconds, when it was decided before.
+        """
+        self._setting = segment_duration
+        self.sequence = sequence
+        """Media Sequence Number of the next segment."""
+        self.discontinuity = discontinuity
+        """Discontinuities so far, a pending one included."""
+        self.target_duration = target_duration
+        """EXT-X-TARGETDURATION in seconds; None until the first segment is complete."""
+        self.is_open = False
+        """Whether the leading track has a sample in this continuity."""
+        self._is_discontinuity = False
+        self._is_soft = False
+        self._anchor_time = 0
+        self._anchor_wall = 0.0
+        self._origin: int | None = None
+        # Decoding times and durations in ticks of the leading track.
+        self._timescale = 1
+        self._shift = 0
+        self._start = self._last = 0
+        self._shortest = self._longest = 0
+        self._bytes = 0
+
+    def anchor(self, ms: int, wall: float) -> None:
+        """Tie the timeline to the wall clock, at the start of each continuity.
+
+        Args:
+            ms: time on the stream's timeline.
+            wall: unix time of the same moment.
+        """
+        self._anchor_time = ms * CLOCK // 1000
+        self._anchor_wall = wall
+
+    def precede(self, sample: Sample) -> None:
+        """Take a sample of another track while `is_open` is False.
+
+        The first segment is as long as the track that starts first.
+        """
+        if self._origin is None:
+            time = sample.dts + sample.composition_offset
+            self._origin = time * CLOCK // sample.track.timescale
+
+    def advance(self, sample: Sample) -> Sequence[Boundary]:
+        """Take the next sample of the leading track; return the boundaries before it, if any.
+
+        As a rule none or one, and the sample is the first of its segment. After a gap that
+        no segment may span there can be more: the sample lies behind the last of them.
+        """
+        if not self.is_open:
+            return self._begin(sample)
+        dts = sample.dts
+        elapsed = dts - self._start
+        if elapsed > self._longest:
+            boundaries = self._cut_until(dts)
+            self._last = dts
+            self._bytes = len(sample.payload) + self.SAMPLE_SIZE
+            self._is_soft = not sample.is_random_access
+            return boundaries
+        step = dts - self._last
+        self._last = dts
+        self._bytes += len(sample.payload) + self.SAMPLE_SIZE
+        if self._bytes <= self.LARGEST:
+            if not sample.is_random_access:
+                if elapsed + step <= self._longest:
+                    return ()
+            # Half a sample of tolerance: timestamps in ms make 2 s of frames 1.999 s.
+            elif elapsed + (step >> 1) < self._shortest and not self._is_soft:
+                return ()
+        self._is_soft = not sample.is_random_access
+        self._bytes = len(sample.payload) + self.SAMPLE_SIZE
+        self._decide_target(elapsed)
+        return (self._cut(dts),)
+
+    def catch_up(self, ms: int) -> Sequence[Boundary]:
+        """Return the boundaries that are due while the leading track is silent.
+
+        Args:
+            ms: where the other tracks have come to on the stream's timeline.
+        """
+        if not self.is_open:
+            return ()
+        return self._cut_until(ms * self._timescale // 1000 - self._shift)
+
+    def interrupt(self) -> None:
+        """End the open segment; what comes next does not continue it."""
+        if self.is_open:
+            self._decide_target(self._last - self._start)
+            self.is_open = False
+        self._origin = None
+        if not self._is_discontinuity:
+            self._is_discontinuity = True
+            self.discontinuity += 1
+
+    def _begin(self, sample: Sample) -> Sequence[Boundary]:
+        """Open a continuity. The units of the leading track may have changed."""
+        dts = sample.dts
+        self._timescale = timescale = sample.track.timescale
+        self._shift = sample.composition_offset
+        self._shortest = int(self._setting * timescale)
+        self._set_longest()
+        start = dts
+        if self._origin is not None:
+            start = min(start, self._origin * timescale // CLOCK - self._shift)
+        self.is_open = True
+        self._origin = None
+        self._last = start
+        boundaries = [self._cut(start), *self._cut_until(dts)]
+        self._last = dts
+        self._bytes = len(sample.payload) + self.SAMPLE_SIZE
+        self._is_soft = not sample.is_random_access
+        return boundaries
+
+    def _set_longest(self) -> None:
+        # EXTINF is compared with the target duration after rounding to the nearest second.
+        if self.target_duration is None:
+            seconds = max(self.LONGEST_FIRST, self._setting)
+        else:
+            seconds = self.target_duration + 0.5 - self.MARGIN
+        self._longest = int(seconds * self._timescale)
+
+    def _decide_target(self, elapsed: int) -> None:
+        """Fix the target duration when the first segment is complete."""
+        if self.target_duration is None:
+            longest = max(self._setting, elapsed / self._timescale)
+            self.target_duration = int(longest + 0.5 + self.MARGIN) or 1
+            self._set_longest()
+
+    def _cut_until(self, dts: int) -> list[Boundary]:
+        """Cut where the leading track has no sample, so that no segment is too long."""
+        boundaries = []
+        if dts - self._start > self._longest:
+            self._decide_target(self._last - self._start)
+        while dts - self._start > self._longest:
+            boundaries.append(self._cut(self._start + self._longest))
+        return boundaries
+
+    def _cut(self, start: int) -> Boundary:
+        self._start = start
+        time = (start + self._shift) * CLOCK // self._timescale
+        boundary = Boundary(
+            self.sequence,
+            time,
+            self._anchor_wall + (time - self._anchor_time) / CLOCK,
+            self.discontinuity,
+            self._is_discontinuity,
+        )
+        self.sequence += 1
+        self._is_discontinuity = False
+        return boundary

@@ -1,0 +1,51 @@
+"""Tracks and samples: what flows through the server."""
+
+from dataclasses import dataclass, field
+
+from rapidrtmp.media.codec import CodecConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One elementary stream. A new configuration is a new Track with the same `track_id`."""
+
+    track_id: int
+    """1 is the first video track, 2 the first audio track; further ones are numbered on."""
+    config: CodecConfig
+    language: str = "und"
+    label: str = ""
+    kind: str = field(init=False)
+    codec: str = field(init=False)
+    timescale: int = field(init=False)
+    nominal_duration: int = field(init=False)
+    """Ticks that a sample is taken to last where no other tells."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", self.config.kind)
+        object.__setattr__(self, "codec", self.config.codec)
+        object.__setattr__(self, "timescale", self.config.timescale)
+        nominal = getattr(self.config, "samples_per_frame", self.config.timescale // 30)
+        object.__setattr__(self, "nominal_duration", nominal)
+
+
+VIDEO_TRACK_ID = 1
+AUDIO_TRACK_ID = 2
+
+
+@dataclass(slots=True, eq=False)
+class Sample:
+    """One coded frame, in ISO BMFF sample form (length-prefixed NAL units, raw AAC).
+
+    Not frozen: frozen dataclasses cost three times as much to make.
+    """
+
+    track: Track
+    dts: int
+    """Decoding time in ticks of `track.timescale`, 64 bit, never wrapping."""
+    composition_offset: int
+    """Presentation time minus decoding time in ticks, signed."""
+    is_sync: bool
+    """A decoder can start here and lose nothing (IDR; every audio frame)."""
+    is_random_access: bool
+    """A decoder can start here, perhaps with a recovery period. True whenever `is_sync` is."""
+    payload: bytes | memoryview
