@@ -1,0 +1,134 @@
+"""One granted publish: media from the session to the stream, and whether it still comes."""
+
+from twisted.logger import Logger
+
+from rapidrtmp.flv.demuxer import Demuxer
+from rapidrtmp.media.track import Sample
+from rapidrtmp.protocol.pacing import Pacing
+from rapidrtmp.rtmp.message import DATA_AMF0, DATA_AMF3
+from rapidrtmp.stream.publication import Publication
+
+
+class Silence(Exception):
+    """A publisher has sent no usable media for too long.
+
+    `reason` is one short stable word for counters and logs.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Ingest:
+    """Hands the messages of one publisher to its publication.
+
+    Args:
+        publication: the right that was granted.
+        demuxer: a fresh one.
+        pacing: a fresh one.
+        first_media_timeout: seconds until the first sample must have come.
+        idle_timeout: seconds that may pass without a sample later on.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        publication: Publication,
+        demuxer: Demuxer,
+        pacing: Pacing,
+        first_media_timeout: float,
+        idle_timeout: float,
+    ) -> None:
+        self.publication = publication
+        self.demuxer = demuxer
+        self._pacing = pacing
+        self._first_media_timeout = first_media_timeout
+        self._idle_timeout = idle_timeout
+        self._tracks = demuxer.tracks
+        self._sample: Sample | None = None
+        self._seen: Sample | None = None
+        self._silence = 0.0
+        self._dropped = 0
+        self._unsupported: set[str] = set()
+
+    def receive(self, type_id: int, timestamp: int, payload: bytes) -> None:
+        """Hand one message on. The hot path.
+
+        Args:
+            type_id: of the message: 8 audio, 9 video, 15 and 18 data.
+            timestamp: u32 ms.
+            payload: its body.
+        """
+        demuxer = self.demuxer
+        sample = demuxer.receive(type_id, timestamp, payload)
+        if demuxer.tracks is not self._tracks:
+            self._tracks = demuxer.tracks
+            self.publication.set_tracks(self._tracks)
+        if sample is not None:
+            self._sample = sample
+            self.publication.write(sample)
+        elif type_id == DATA_AMF0 or type_id == DATA_AMF3:
+            self.publication.set_metadata(demuxer.metadata)
+
+    def seconds_ahead(self, now: float) -> float:
+        """Return for how many seconds reading must pause, 0 for not at all.
+
+        Args:
+            now: seconds by the wall clock.
+        """
+        sample = self._sample
+        if sample is None:
+            return 0.0
+        return self._pacing.wait(sample.dts / sample.track.timescale, now)
+
+    def close(self, reason: str) -> None:
+        """End the publication from the publisher's side.
+
+        Args:
+            reason: for the log.
+        """
+        self._report()
+        self.publication.close(reason)
+
+    def _report(self) -> None:
+        """Pass on what the demuxer could not use."""
+        demuxer = self.demuxer
+        dropped = demuxer.frames_dropped
+        if dropped != self._dropped:
+            self.publication.count_dropped(dropped - self._dropped)
+            self._dropped = dropped
+        for name in sorted(demuxer.unsupported - self._unsupported):
+            self._log.warn(
+                "stream {key}: {name} is not supported, its frames are dropped",
+                key=self.publication.request.key,
+                name=name,
+            )
+        self._unsupported |= demuxer.unsupported
+
+    def tick(self, seconds: float) -> None:
+        """Count time in which the publisher was listened to.
+
+        Counted, not taken from a clock: a step of the clock must not end every stream.
+
+        Args:
+            seconds: since the last call.
+
+        Raises:
+            Silence: ``no_media`` or ``publisher_idle``.
+        """
+        self._report()
+        if self._sample is not self._seen:
+            self._seen = self._sample
+            self._silence = 0.0
+            return
+        self._silence += seconds
+        if self._sample is not None:
+            if self._silence >= self._idle_timeout:
+                raise Silence("publisher_idle", f"no audio or video for {self._silence:.0f} s")
+        elif self._silence >= self._first_media_timeout:
+            text = f"no audio or video that can be used in {self._silence:.0f} s"
+            if self.demuxer.unsupported:
+                text += f"; not supported: {', '.join(sorted(self.demuxer.unsupported))}"
+            raise Silence("no_media", text)

@@ -1,0 +1,151 @@
+"""What stands around a connection in its tests: transport, manager, publication, demuxer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from zope.interface import directlyProvides, providedBy
+
+from rapidrtmp.interfaces import AccessRequest
+from rapidrtmp.media.track import Sample, Track
+from rapidrtmp.protocol.connection import RTMPServerProtocol
+from rapidrtmp.protocol.server import RTMPServerFactory, ServerSettings
+from rapidrtmp.rtmp.limits import Limits
+from rapidrtmp.stream.publication import Eviction
+
+
+class FakeTransport(StringTransport):
+    """A transport with the options of TCP."""
+
+    def __init__(self, tcp: bool = True, host: str = "192.0.2.1") -> None:
+        super().__init__()
+        self.host = host
+        self.half_closed = False
+        self.options: dict[str, bool] = {}
+        if tcp:
+            directlyProvides(self, providedBy(self), ITCPTransport)
+
+    def getPeer(self) -> Any:
+        peer = super().getPeer()
+        return type(peer)("TCP", self.host, 50000)
+
+    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802 (Twisted's name)
+        self.options["no_delay"] = enabled
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:  # noqa: N802 (Twisted's name)
+        self.options["keep_alive"] = enabled
+
+    def loseWriteConnection(self) -> None:  # noqa: N802 (Twisted's name)
+        self.half_closed = True
+
+
+class FakeTrack:
+    """A track of milliseconds."""
+
+    timescale = 1000
+
+
+class FakeDemuxer:
+    """Makes a sample of each audio and video message; its body says what else happens."""
+
+    def __init__(self) -> None:
+        self.tracks: tuple[Track, ...] = ()
+        self.metadata: dict[str, Any] = {}
+        self.unsupported: set[str] = set()
+        self.frames_dropped = 0
+
+    def receive(self, type_id: int, timestamp: int, payload: bytes) -> Sample | None:
+        if type_id not in (8, 9):
+            self.metadata = {"size": len(payload)}
+            return None
+        if payload == b"config":
+            self.tracks = (*self.tracks, cast(Track, FakeTrack()))
+            return None
+        if payload == b"hevc":
+            self.unsupported.add("HEVC (hvc1)")
+            self.frames_dropped += 1
+            return None
+        if payload == b"crash":
+            raise RuntimeError("the demuxer is broken")
+        return Sample(cast(Track, FakeTrack()), timestamp, 0, True, True, payload)
+
+
+class FakePublication:
+    """Writes down what happens to it."""
+
+    def __init__(self, request: AccessRequest) -> None:
+        self.request = request
+        self.evicted: Deferred[Eviction] = Deferred()
+        self.calls: list[tuple[str, Any]] = []
+
+    def write(self, sample: Sample) -> None:
+        self.calls.append(("write", (sample.dts, sample.payload)))
+
+    def set_tracks(self, tracks: Sequence[Track]) -> None:
+        self.calls.append(("tracks", len(tracks)))
+
+    def set_metadata(self, metadata: Mapping[str, Any]) -> None:
+        self.calls.append(("metadata", dict(metadata)))
+
+    def count_dropped(self, frames: int) -> None:
+        self.calls.append(("dropped", frames))
+
+    def close(self, reason: str) -> None:
+        self.calls.append(("close", reason))
+
+    def closes(self) -> list[str]:
+        return [argument for name, argument in self.calls if name == "close"]
+
+
+class FakeManager:
+    """Grants everything at once; or what `answer` says: an exception, or None for later."""
+
+    def __init__(self) -> None:
+        self.answer: Exception | bool | None = True
+        self.requests: list[AccessRequest] = []
+        self.pending: list[Deferred[FakePublication]] = []
+        self.publications: list[FakePublication] = []
+
+    def publish(self, request: AccessRequest) -> Deferred[FakePublication]:
+        self.requests.append(request)
+        if isinstance(self.answer, Exception):
+            return fail(self.answer)
+        if self.answer:
+            return succeed(self.grant(request))
+        decision: Deferred[FakePublication] = Deferred()
+        self.pending.append(decision)
+        return decision
+
+    def grant(self, request: AccessRequest) -> FakePublication:
+        publication = FakePublication(request)
+        self.publications.append(publication)
+        return publication
+
+
+class Server:
+    """A factory with fakes around it."""
+
+    def __init__(
+        self, settings: ServerSettings | None = None, limits: Limits | None = None
+    ) -> None:
+        self.clock = Clock()
+        self.manager = FakeManager()
+        self.factory = RTMPServerFactory(
+            cast(Any, self.manager),
+            cast(Any, self.clock),
+            cast(Any, FakeDemuxer),
+            limits,
+            settings,
+        )
+
+    def connect(
+        self, tcp: bool = True, host: str = "192.0.2.1"
+    ) -> tuple[RTMPServerProtocol, FakeTransport]:
+        """Make a connection."""
+        transport = FakeTransport(tcp, host)
+        protocol = self.factory.buildProtocol(None)
+        protocol.makeConnection(cast(Any, transport))
+        return protocol, transport
