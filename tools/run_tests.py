@@ -1,0 +1,167 @@
+"""Runs the checks and the tests, and says in the last line how many passed and failed.
+
+``run_tests.py [checks] [unit] [integration]``; everything without arguments. Runs with the
+Python of the virtual environment, from the root of the tree.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import debian
+
+BIN = Path(sys.executable).parent
+CHECKED = ["rapidrtmp", "tests", "tools", "docs", "setup.py", "README.md"]
+CHECKS = {
+    "format": ["ruff", "format", "--check", "."],
+    "lint": ["ruff", "check", "."],
+    "types": ["mypy"],
+    "imports": ["lint-imports"],
+    "spelling": ["codespell", *CHECKED],
+}
+REAL = ("browser", "integration")
+"""The packages of tests with real sockets and real clients; all others are unit tests."""
+TIME_LIMITS = {"unit": 600, "integration": 900}
+"""Seconds for a whole suite: a hang must not look like patience."""
+
+REAL_CLIENTS = {
+    # What must be there, by which program that shows, and the package that brings it.
+    ("ffmpeg", "-version"): "ffmpeg",
+    ("chromium", "--version"): "chromium",
+    ("gst-launch-1.0", "--version"): "gstreamer1.0-tools",
+    ("gst-inspect-1.0", "--exists", "videotestsrc"): "gstreamer1.0-plugins-base",
+    ("gst-inspect-1.0", "--exists", "flvmux"): "gstreamer1.0-plugins-good",
+    ("gst-inspect-1.0", "--exists", "rtmp2sink"): "gstreamer1.0-plugins-bad",
+    ("gst-inspect-1.0", "--exists", "x264enc"): "gstreamer1.0-plugins-ugly",
+}
+
+# The end of trial's output: PASSED (skips=1, successes=20)
+_SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((?P<counts>.*)\))?$", re.MULTILINE)
+_RAN = re.compile(r"^Ran (\d+) tests in ", re.MULTILINE)
+
+
+def count(output: str) -> Counter[str] | None:
+    """Read the closing lines of trial.
+
+    Returns:
+        How many 'passed', 'failed' and were 'skipped'; None when trial did not get there.
+    """
+    summaries, ran = list(_SUMMARY.finditer(output)), _RAN.findall(output)
+    if not summaries or not ran:
+        return None
+    named = re.findall(r"(\w+)=(\d+)", summaries[-1]["counts"] or "")
+    counts = Counter({name: int(number) for name, number in named})
+    failed = counts["failures"] + counts["errors"] + counts["unexpectedSuccesses"]
+    skipped = counts["skips"] + counts["expectedFailures"]
+    return Counter(passed=counts["successes"], failed=failed, skipped=skipped)
+
+
+def run(command: list[str], seconds: float) -> tuple[int, str]:
+    """Run a command with its output shown, and give its exit status and output."""
+    environment = os.environ | {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(Path(".hypothesis").absolute()),
+    }
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+    )
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    output = bytearray()
+    assert process.stdout is not None
+    while part := os.read(process.stdout.fileno(), 65536):
+        sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
+        output += part
+    status = process.wait()
+    timer.cancel()
+    return status, output.decode(errors="replace")
+
+
+def check() -> Counter[str]:
+    """Run formatter, linter, type checker and the like; each that fails counts as one."""
+    failed = []
+    for name, command in CHECKS.items():
+        print(f"--- {name}: {' '.join(command)}", flush=True)
+        existing = [part for part in command if part not in CHECKED or Path(part).exists()]
+        status, _ = run([str(BIN / command[0]), *existing[1:]], 600)
+        if status != 0:
+            failed.append(name)
+    print(f"checks: {len(CHECKS) - len(failed)} clean, {len(failed)} not: {' '.join(failed)}")
+    return Counter(failed=len(failed))
+
+
+def modules(suite: str) -> list[str]:
+    """Name the test modules and packages of a suite."""
+    everything = [
+        path.stem
+        for path in sorted(Path("tests").iterdir())
+        if path.match("test_*.py") or (path / "__init__.py").exists()
+    ]
+    return [f"tests.{name}" for name in everything if (name in REAL) == (suite == "integration")]
+
+
+def test(suite: str) -> Counter[str]:
+    """Run a suite under coverage."""
+    print(f"--- {suite} tests", flush=True)
+    trial = ["-m", "twisted.trial", "--reporter=text", f"--temp-directory=_trial_temp_{suite}"]
+    status, output = run(
+        [sys.executable, "-m", "coverage", "run", *trial, *modules(suite)], TIME_LIMITS[suite]
+    )
+    counts = count(output)
+    if counts is None:
+        print(f"the {suite} tests did not come to their end (exit status {status})")
+        return Counter(failed=1)
+    if status != 0 and not counts["failed"]:
+        print(f"the {suite} tests ended with exit status {status}")
+        counts["failed"] += 1
+    return counts
+
+
+def install_clients() -> None:
+    """Install the real clients that the integration tests run, where they are missing."""
+    missing = [
+        package
+        for command, package in REAL_CLIENTS.items()
+        if shutil.which(command[0]) is None
+        or subprocess.run(command, capture_output=True).returncode != 0
+    ]
+    if missing:
+        debian.install(missing, "the integration tests, which fail or are skipped without it")
+
+
+def main() -> None:
+    """Run what was asked for."""
+    asked = sys.argv[1:] or ["checks", "unit", "integration"]
+    total: Counter[str] = Counter(passed=0, failed=0, skipped=0)
+    suites = [suite for suite in asked if suite in TIME_LIMITS]
+    if len(suites) < len(asked) - asked.count("checks"):
+        sys.exit(__doc__)
+    if "checks" in asked:
+        total.update(check())
+    if "integration" in asked:
+        install_clients()
+    for old in Path().glob(".coverage*"):
+        old.unlink()
+    for suite in suites:
+        total.update(test(suite))
+    if suites:
+        print("--- coverage", flush=True)
+        run([sys.executable, "-m", "coverage", "combine", "--quiet"], 60)
+        run([sys.executable, "-m", "coverage", "report"], 60)
+        skipped = f", {total['skipped']} skipped" if total["skipped"] else ""
+        print(f"{total['passed']} passed, {total['failed']} failed{skipped}", flush=True)
+    sys.exit(1 if total["failed"] else 0)
+
+
+if __name__ == "__main__":
+    main()
