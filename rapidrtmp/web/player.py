@@ -1,0 +1,147 @@
+"""The player page, its static files, and the public list of live streams it shows."""
+
+# Twisted's request methods carry no annotations yet.
+# mypy: allow-untyped-calls
+
+import hashlib
+import json
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web import http
+from twisted.web.resource import Resource
+
+from rapidrtmp.interfaces import NO_CACHE, Representation
+from rapidrtmp.stream.manager import StreamManager
+from rapidrtmp.web.description import is_live, summarize
+from rapidrtmp.web.representation import respond
+from rapidrtmp.web.request import Request
+from rapidrtmp.web.responses import error_body, open_read
+
+PAGE_HEADERS = {
+    # Scripts and styles come from this server alone and never stand in the page, so that
+    # a name that somebody gave a stream can do nothing. hls.js makes blob: URLs.
+    b"Content-Security-Policy": (
+        b"default-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; img-src 'self' "
+        b"data:; object-src 'none'; base-uri 'none'; form-action 'none'"
+    ),
+    b"X-Content-Type-Options": b"nosniff",
+    b"Referrer-Policy": b"no-referrer",
+}
+
+CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+"""The kinds of files under static/; others (licences) are not served."""
+
+BASE = b"@BASE@"
+"""Stands in the page for the way from its address to the server's root. Relative, so that the
+server can live below any path of a proxy."""
+
+FEED_AGE = 1.0
+"""Seconds for which the list of live streams is made once, whatever the number of viewers."""
+
+
+def load_static() -> dict[str, Representation]:
+    """Read the static files into memory: path below ``static/`` to its contents."""
+    return dict(read_files(files("rapidrtmp.web") / "static", ""))
+
+
+def read_files(folder: Traversable, prefix: str) -> "list[tuple[str, Representation]]":
+    """Read the files of a folder and those below: path, after a prefix, and contents."""
+    found = []
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            found += read_files(entry, f"{prefix}{entry.name}/")
+            continue
+        content_type = CONTENT_TYPES.get(entry.name[entry.name.rfind(".") :])
+        if content_type is not None:
+            found.append((prefix + entry.name, static_file(entry.read_bytes(), content_type)))
+    return found
+
+
+def static_file(body: bytes, content_type: str) -> Representation:
+    """Describe a file that changes with the server's version only."""
+    return Representation(body, content_type, NO_CACHE, hashlib.sha256(body).hexdigest()[:16])
+
+
+class StaticResource(Resource):
+    """``/static/...``: looked up in an index, never in the file system."""
+
+    isLeaf = True
+
+    def __init__(self, index: dict[str, Representation], clock: IReactorTime) -> None:
+        super().__init__()
+        self._index = index
+        self._clock = clock
+
+    def render(self, request: Request) -> bytes | int:
+        """Answer with a file."""
+        answer = open_read(request)
+        if answer is not None:
+            return answer
+        found = self._index.get(b"/".join(request.postpath).decode("latin-1"))
+        if found is None:
+            return error_body(request, http.NOT_FOUND, "there is nothing at this address")
+        request.setHeader(b"X-Content-Type-Options", b"nosniff")
+        return respond(request, found, self._clock)
+
+
+class PlayerResource(Resource):
+    """``/`` and ``/player/<key>``: one page, whose script reads the key from its address."""
+
+    isLeaf = True
+
+    def __init__(self, page: bytes, clock: IReactorTime) -> None:
+        super().__init__()
+        html = CONTENT_TYPES[".html"]
+        self._at_root = static_file(page.replace(BASE, b""), html)
+        self._below = static_file(page.replace(BASE, b"../"), html)
+        self._clock = clock
+
+    def render(self, request: Request) -> bytes | int:
+        """Answer with the page; a key in the address is not repeated in it."""
+        answer = open_read(request)
+        if answer is not None:
+            return answer
+        is_below = request.path.startswith(b"/player/")
+        if len(request.postpath) > is_below:
+            return error_body(request, http.NOT_FOUND, "there is nothing at this address")
+        for name, value in PAGE_HEADERS.items():
+            request.setHeader(name, value)
+        return respond(request, self._below if is_below else self._at_root, self._clock)
+
+
+class FeedResource(Resource):
+    """``/streams.json``: what is live now, for anybody to read."""
+
+    isLeaf = True
+
+    def __init__(self, manager: StreamManager, clock: IReactorTime, ingest_address: str) -> None:
+        super().__init__()
+        self._manager = manager
+        self._clock = clock
+        self._server = ingest_address.rstrip("/") + "/live"
+        self._feed = Representation(b"", "")
+        self._made_at = float("-inf")
+
+    def render(self, request: Request) -> bytes | int:
+        """Answer with the list."""
+        answer = open_read(request)
+        if answer is not None:
+            return answer
+        now = self._clock.seconds()
+        if not 0 <= now - self._made_at < FEED_AGE:
+            self._made_at = now
+            self._feed = self._make()
+        return respond(request, self._feed, self._clock)
+
+    def _make(self) -> Representation:
+        live = sorted(filter(is_live, self._manager.streams()), key=lambda stream: stream.key)
+        value = {"streams": [summarize(stream) for stream in live], "server": self._server}
+        body = json.dumps(value, separators=(",", ":")).encode("ascii")
+        return static_file(body, "application/json; charset=utf-8")

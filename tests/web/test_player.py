@@ -1,0 +1,169 @@
+"""The player page, its files and its list of streams."""
+
+import gzip
+import re
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from rapidrtmp.stream.lifecycle import StreamState
+from rapidrtmp.web.player import FEED_AGE, load_static, read_files
+from tests.web.fakes import Connection, FakeManager, FakeStream, Response, site_for, track
+
+
+class PlayerTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_790_000_000)
+        self.stream = FakeStream("b", started_at=1_789_999_990.0, tracks=(track("video", "h264"),))
+        self.manager = FakeManager(
+            self.stream, FakeStream("a"), FakeStream("idle", StreamState.IDLE)
+        )
+        self.site = site_for(self.manager, self.clock)
+
+    def ask(self, path: str, *headers: tuple[str, str], method: str = "GET") -> Response:
+        connection = Connection(self.site, peer="192.0.2.1")
+        connection.request(method, path, headers, host="live.example")
+        while connection.transport.unsent:
+            connection.transport.drain()
+        return connection.response(method)
+
+
+class PageTests(PlayerTestCase):
+    def test_page(self) -> None:
+        """The page is the same at the root and below /player, but for the way to its files."""
+        pages = {path: self.ask(path) for path in ("/", "/player", "/player/", "/player/k")}
+        for path, page in pages.items():
+            self.assertEqual(page.code, 200, path)
+            self.assertEqual(page.headers["content-type"], "text/html; charset=utf-8")
+            base = b"../" if path.startswith("/player/") else b""
+            self.assertIn(b'src="%bstatic/player.js"' % base, page.body)
+            self.assertNotIn(b"@BASE@", page.body)
+
+    def test_policy(self) -> None:
+        """The page may run its own scripts only, and needs nothing but them (B40)."""
+        page = self.ask("/player/k")
+        policy = page.headers["content-security-policy"]
+        self.assertIn("default-src 'self'", policy)
+        self.assertNotIn("unsafe", policy)
+        self.assertEqual(page.headers["x-content-type-options"], "nosniff")
+        self.assertNotRegex(page.body, rb"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=")
+        for address in re.findall(rb'(?:src|href)="([^"]*)"', page.body):
+            self.assertTrue(address.startswith(b"../"), address)
+
+    def test_key_is_not_repeated(self) -> None:
+        """Whatever is asked for as a key does not come back in the page (B40)."""
+        page = self.ask("/player/%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E?key=<img>")
+        self.assertEqual(page.code, 200)
+        self.assertEqual(page.body, self.ask("/player/k").body)
+
+    def test_deeper(self) -> None:
+        """Below a key, and beside the root, there is nothing."""
+        for path in ("/player/k/x", "/player/k/", "//", "/index.html", "/favicon.ico"):
+            response = self.ask(path)
+            self.assertEqual(response.code, 404, path)
+            self.assertEqual(response.json(), {"error": "there is nothing at this address"})
+            self.assertEqual(response.headers["access-control-allow-origin"], "*")
+
+    def test_conditional(self) -> None:
+        """The page is sent again only when the server has another one."""
+        etag = self.ask("/").headers["etag"]
+        self.assertEqual(self.ask("/", ("If-None-Match", etag)).code, 304)
+        self.assertNotEqual(self.ask("/player/k").headers["etag"], etag)
+
+    def test_methods(self) -> None:
+        """Pages and files can be read, nothing else."""
+        for path in ("/", "/player/k", "/static/player.js", "/streams.json"):
+            self.assertEqual(self.ask(path, method="POST").code, 405)
+            self.assertEqual(self.ask(path, method="OPTIONS").code, 204)
+
+
+class StaticTests(PlayerTestCase):
+    def test_files(self) -> None:
+        """Every file that the page names is there, with its type, compressed when wanted."""
+        page = self.ask("/").body
+        files = load_static()
+        del files["player.html"]
+        named = {name.decode() for name in re.findall(rb'"static/([^"]*)"', page)}
+        # the library is put there when the package is built, and modules are named by others
+        self.assertLessEqual(named - {"vendor/hls.min.js"}, set(files))
+        self.assertLessEqual({"player.js", "streams.js", "words.js"}, set(files))
+        for path in files:
+            response = self.ask(f"/static/{path}", ("Accept-Encoding", "gzip"))
+            self.assertEqual(response.code, 200, path)
+            self.assertEqual(gzip.decompress(response.body), files[path].body)
+            self.assertEqual(response.headers["x-content-type-options"], "nosniff")
+            self.assertEqual(response.headers["cache-control"], "no-cache")
+        self.assertEqual(
+            self.ask("/static/player.css").headers["content-type"], "text/css; charset=utf-8"
+        )
+
+    def test_kinds(self) -> None:
+        """Files that are no part of the page, such as licences, are not served."""
+        folder = Path(self.mktemp())
+        (folder / "vendor").mkdir(parents=True)
+        (folder / "vendor" / "LICENSE").write_text("x")
+        (folder / "vendor" / "x.js").write_text("y")
+        self.assertEqual([name for name, _ in read_files(folder, "")], ["vendor/x.js"])
+
+    def test_nothing_else(self) -> None:
+        """Only files of the index are served, whatever the path says (B1)."""
+        for path in (
+            "/static",
+            "/static/",
+            "/static/vendor",
+            "/static/vendor/",
+            "/static/player.html",
+            "/static/vendor/LICENSE",
+            "/static/../player.py",
+            "/static/..%2fplayer.py",
+            "/static/%2e%2e/player.py",
+            "/static//player.js",
+            "/static/%ff",
+        ):
+            self.assertEqual(self.ask(path).code, 404, path)
+
+
+class FeedTests(PlayerTestCase):
+    def test_feed(self) -> None:
+        """Anybody may see what is live: little, sorted, from any origin."""
+        response = self.ask("/streams.json")
+        self.assertEqual(response.headers["access-control-allow-origin"], "*")
+        self.assertEqual(response.headers["cache-control"], "no-cache")
+        self.assertEqual(
+            response.json(),
+            {
+                "streams": [
+                    {"streamKey": "a", "viewers": 0},
+                    {
+                        "streamKey": "b",
+                        "startedAt": "2026-09-21T14:13:10Z",
+                        "videoCodec": "h264",
+                        "resolution": "1920x1080",
+                        "viewers": 0,
+                    },
+                ],
+                "server": "rtmp://live.example:1935/live",
+            },
+        )
+
+    def test_age(self) -> None:
+        """The list is made once a second at most, and again when the clock was set back."""
+
+        def viewers() -> int:
+            return int(self.ask("/streams.json").json()["streams"][1]["viewers"])
+
+        self.assertEqual(viewers(), 0)
+        self.stream.viewers = 5
+        self.assertEqual(viewers(), 0)
+        self.clock.advance(FEED_AGE)
+        self.assertEqual(viewers(), 5)
+        self.stream.viewers = 6
+        self.clock.rightNow -= 3600
+        self.assertEqual(viewers(), 6)
+
+    def test_hidden(self) -> None:
+        """A setting hides the list."""
+        self.site = site_for(self.manager, self.clock, public_stream_list=False)
+        self.assertEqual(self.ask("/streams.json").code, 404)
