@@ -254,11 +254,10 @@ def _stat_file(located: Path) -> os.stat_result | None:
 
 
 def _make_directory(directory: Path) -> None:
+    if not directory.parent.is_dir():
+        _make_directory(directory.parent)
     try:
         directory.mkdir(DIRECTORY_MODE)
-    except FileNotFoundError:
-        _make_directory(directory.parent)
-        _make_directory(directory)
     except FileExistsError:
         pass
     else:

@@ -55,6 +55,23 @@ class LocalStorageTests(LocalCase, contract.StorageContract, SynchronousTestCase
         self.assertFalse(self.outside.exists())
         self.assertEqual(threading.active_count(), before)
 
+    def test_impossible_root(self) -> None:
+        """A root that the system refuses to make is an OSError, not an endless try."""
+        storage = LocalStorage(Path("/proc/no/such"), self.results)
+        with self.assertRaises(OSError):
+            self.wait(storage.put("a", [b""], "text/plain", NO_CACHE))
+
+    def test_inline_before_the_reactor_runs(self) -> None:
+        """While the process starts, calls are answered at once, without a thread."""
+        self.results.running = False
+        self.addCleanup(setattr, self.results, "running", True)
+        before = threading.active_count()
+        storage = LocalStorage(self.root, self.results)
+        self.assertIsNone(self.successResultOf(storage.put("a", [b"x"], "text/plain", NO_CACHE)))
+        self.assertEqual(self.successResultOf(storage.get("a")), b"x")
+        self.failureResultOf(storage.get("b"), NotFound)
+        self.assertEqual(threading.active_count(), before)
+
     def test_relative_root(self) -> None:
         """A relative root is that of the moment, as twistd changes its directory later."""
         storage = LocalStorage(Path("relative"), self.results)

@@ -17,6 +17,8 @@ class ThreadResults:
     """Queues what threads want to have called, and calls it while a test waits."""
 
     def __init__(self) -> None:
+        self.running = True
+        """As a reactor says it: whether there is a loop that would make the calls."""
         self._calls: Queue[Callable[[], object]] = Queue()
 
     def callFromThread(  # noqa: N802 (the interface's name)
