@@ -2,8 +2,6 @@
 
 from typing import Final
 
-DEFAULT_WINDOW: Final = 2_500_000
-"""Bytes; used until the peer names its own."""
 MIN_INTERVAL: Final = 65_536
 """Bytes between two acknowledgements at least, however small the window: one for each read."""
 RESTART: Final = 0xF0000000
@@ -11,12 +9,17 @@ RESTART: Final = 0xF0000000
 
 
 class AcknowledgementWindow:
-    """Counts received bytes and says when the peer is to be told."""
+    """Counts received bytes and says when the peer is to be told.
+
+    A peer that names no window is told nothing. FFmpeg and librtmp name none when they publish,
+    and hang up without reading: an answer that they had not read would make their system reset
+    the connection and throw the end of the stream away.
+    """
 
     def __init__(self) -> None:
         self._sequence = 0
         self._pending = 0
-        self.resize(DEFAULT_WINDOW)
+        self._interval: int | None = None
 
     def resize(self, window: int) -> None:
         """Take the peer's Window Acknowledgement Size, in bytes; any number will do."""
@@ -26,7 +29,7 @@ class AcknowledgementWindow:
     def receive(self, size: int) -> int | None:
         """Count `size` bytes; return the sequence number to acknowledge when one is due."""
         self._pending += size
-        if self._pending < self._interval:
+        if self._interval is None or self._pending < self._interval:
             return None
         self._sequence += self._pending
         if self._sequence > RESTART:

@@ -2,17 +2,25 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from rapidrtmp.rtmp.window import DEFAULT_WINDOW, RESTART, AcknowledgementWindow
+from rapidrtmp.rtmp.window import RESTART, AcknowledgementWindow
 
 
 class WindowTests(SynchronousTestCase):
+    def test_no_window(self) -> None:
+        """A peer that names no window gets no acknowledgement; the bytes count all the same."""
+        window = AcknowledgementWindow()
+        self.assertIsNone(window.receive(10_000_000))
+        window.resize(200_000)
+        self.assertEqual(window.receive(1), 10_000_001)
+
     def test_half_a_window(self) -> None:
         """An acknowledgement is due at half the window, with all bytes so far."""
         window = AcknowledgementWindow()
-        self.assertIsNone(window.receive(DEFAULT_WINDOW // 2 - 1))
-        self.assertEqual(window.receive(1), DEFAULT_WINDOW // 2)
+        window.resize(2_500_000)
+        self.assertIsNone(window.receive(1_249_999))
+        self.assertEqual(window.receive(1), 1_250_000)
         self.assertIsNone(window.receive(1))
-        self.assertEqual(window.receive(DEFAULT_WINDOW), DEFAULT_WINDOW * 3 // 2 + 1)
+        self.assertEqual(window.receive(2_500_000), 3_750_001)
 
     def test_any_window(self) -> None:
         """Windows of 0 and 1 do not mean an acknowledgement a byte; huge ones are no harm."""
@@ -30,6 +38,7 @@ class WindowTests(SynchronousTestCase):
     def test_restart(self) -> None:
         """The sequence number starts anew before it could wrap."""
         window = AcknowledgementWindow()
+        window.resize(2_500_000)
         numbers = [window.receive(1 << 28) for _ in range(17)]
         self.assertEqual(numbers[:15], [(i + 1) << 28 for i in range(15)])
         self.assertEqual(numbers[14], RESTART)
