@@ -93,7 +93,11 @@ class IOutput(Interface):
         """
 
     def segment_started(boundary: Boundary) -> None:
-        """Learn that the next sample of the leading track starts a new segment."""
+        """Learn that the next sample of the leading track starts a new segment.
+
+        Several may come before one sample, where that track was silent for long: all but the
+        last are segments without a sample of it.
+        """
 
     def sample_received(sample: Sample) -> None:
         """Take one sample. Its times are on the stream's timeline. The hot path."""

@@ -7,6 +7,8 @@ from rapidrtmp.media.track import Sample
 
 CLOCK = 90_000
 """Ticks/s of `Boundary.time`."""
+LONGEST_LAST = 0.25
+"""Seconds that a sample lasts at most where nothing follows: nobody knows how long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,25 +136,28 @@ class Segmentation:
         self._decide_target(elapsed)
         return (self._cut(dts),)
 
-    def catch_up(self, ms: int) -> Sequence[Boundary]:
-        """Return the boundaries that are due while the leading track is silent.
+    def interrupt(self, ms: int = 0) -> Sequence[Boundary]:
+        """End the open segment; what comes next does not continue it.
 
         Args:
-            ms: where the other tracks have come to on the stream's timeline.
-        """
-        if not self.is_open:
-            return ()
-        return self._cut_until(ms * self._timescale // 1000 - self._shift)
+            ms: where the tracks have come to on the stream's timeline.
 
-    def interrupt(self) -> None:
-        """End the open segment; what comes next does not continue it."""
+        Returns:
+            The boundaries that are due before: the other tracks may have gone on for long
+            without the leading one.
+        """
+        boundaries: Sequence[Boundary] = ()
         if self.is_open:
-            self._decide_target(self._last - self._start)
+            end = ms * self._timescale // 1000 - self._shift
+            boundaries = self._cut_until(end)
+            end = max(end, self._last + int(LONGEST_LAST * self._timescale))
+            self._decide_target(end - self._start)
             self.is_open = False
         self._origin = None
         if not self._is_discontinuity:
             self._is_discontinuity = True
             self.discontinuity += 1
+        return boundaries
 
     def _begin(self, sample: Sample) -> Sequence[Boundary]:
         """Open a continuity. The units of the leading track may have changed."""
@@ -161,7 +166,8 @@ class Segmentation:
         self._shift = sample.composition_offset
         self._shortest = int(self._setting * timescale)
         self._set_longest()
-        start = dts
+        # Other tracks have no reordering delay: theirs may be the first to be presented.
+        start = dts - max(0, self._shift)
         if self._origin is not None:
             start = min(start, self._origin * timescale // CLOCK - self._shift)
         self.is_open = True
