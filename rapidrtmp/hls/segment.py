@@ -16,9 +16,10 @@ class Segment:
     map_uri: str
     """The Media Initialization Section, relative to the media playlist."""
     start: int
-    """Decoding time of the first sample, in ticks of `timescale`."""
+    """Decoding time at which it starts, in ticks of `timescale`: that of its first sample or,
+    where the track had no sample at the cut, of the cut."""
     duration: int
-    """Sum of the sample durations, in ticks of `timescale`."""
+    """Up to the start of the next one in its playlist, in ticks of `timescale`."""
     timescale: int
     wall: float
     """Unix time of its start: PROGRAM-DATE-TIME."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rapidrtmp.hls.segment import Segment
 from rapidrtmp.isobmff.fragment import media_segment
 from rapidrtmp.isobmff.movie import init_segment
-from rapidrtmp.media.segmentation import CLOCK, Boundary
+from rapidrtmp.media.segmentation import CLOCK, LONGEST_LAST, Boundary
 from rapidrtmp.media.track import Sample, Track
 
 LATE = 3 * CLOCK
@@ -34,6 +34,10 @@ class TrackSegmenter:
         self._open: Boundary | None = None
         # Boundaries to come, each with the index of its first sample where that is known.
         self._pending: deque[tuple[Boundary, int | None]] = deque()
+        # Decoding time at which the open segment starts; None before the first is complete.
+        self._start: int | None = None
+        # Presentation time minus decoding time of the continuity's first sample, in ticks.
+        self._shift = 0
 
     def segment_started(self, boundary: Boundary) -> list[Segment]:
         """Learn a boundary; return the segments that it completes."""
@@ -45,7 +49,7 @@ class TrackSegmenter:
             return []
         segments = self._close_passed()
         while self._pending and boundary.time - self._pending[0][0].time > LATE:
-            segments.append(self._close(len(self._samples), None))
+            segments.append(self._close(len(self._samples)))
         return segments
 
     def write(self, sample: Sample) -> list[Segment]:
@@ -56,13 +60,8 @@ class TrackSegmenter:
     def flush(self) -> list[Segment]:
         """Close everything: the continuity is over. Keeps the tracks' numbers in lock step."""
         segments = []
-        while self._pending:
-            # The last samples are spread over what is open, so that no number stays empty.
-            count = max(0, len(self._samples) - len(self._pending))
-            end = self._samples[count].dts if count < len(self._samples) else None
-            segments.append(self._close(count, end))
-        if self._open is not None:
-            segments.append(self._close(len(self._samples), None))
+        while self._open is not None:
+            segments.append(self._close(len(self._samples)))
         return segments
 
     def _close_passed(self) -> list[Segment]:
@@ -74,32 +73,26 @@ class TrackSegmenter:
                 index = self._first_after(boundary)
             if index is None or index >= len(self._samples):
                 break
-            segments.append(self._close(index, self._samples[index].dts))
+            segments.append(self._close(index))
         return segments
 
     def _first_after(self, boundary: Boundary) -> int | None:
         """The index of the first sample nearer to a boundary's time than the one before it."""
-        scale = self.track.timescale
-        limit = boundary.time * scale // CLOCK
+        limit = self._decoding_time(boundary) - self.track.nominal_duration // 2
         samples = self._samples
-        if not samples or samples[-1].dts < limit - self._nominal() // 2:
+        if not samples or samples[-1].dts < limit:
             return None
-        limit -= self._nominal() // 2
         return next(index for index, sample in enumerate(samples) if sample.dts >= limit)
 
-    def _nominal(self) -> int:
-        """The duration that is taken for a sample without a successor, in ticks."""
-        samples = self._samples
-        if len(samples) >= 2:
-            return samples[-1].dts - samples[-2].dts
-        return getattr(self.track.config, "samples_per_frame", self.track.timescale // 30)
+    def _decoding_time(self, boundary: Boundary) -> int:
+        """The place of a boundary in this track, in ticks."""
+        return boundary.time * self.track.timescale // CLOCK - self._shift
 
-    def _close(self, count: int, end: int | None) -> Segment:
+    def _close(self, count: int) -> Segment:
         """Make the open segment of the first `count` samples and open the next boundary's.
 
-        Args:
-            count: how many of the collected samples belong to it.
-            end: decoding time of the sample that follows; None where none does.
+        It lasts up to the next segment's first sample or, where there is none near the
+        boundary, up to the boundary itself.
         """
         boundary = self._open
         assert boundary is not None
@@ -108,35 +101,60 @@ class TrackSegmenter:
         self._pending = deque(
             (later, None if index is None else index - count) for later, index in self._pending
         )
+        start = self._start
+        if start is None and self._samples:
+            self._shift = self._samples[0].composition_offset
         samples, self._samples = self._samples[:count], self._samples[count:]
+        if start is None:
+            start = samples[0].dts if samples else self._decoding_time(boundary)
+        after = self._samples[0].dts if self._samples else None
+
+        end = self._end(samples, start) if after is None or not samples else after
+        stop = end
+        if following is not None:
+            due = self._decoding_time(following)
+            if not samples or after is None or abs(after - due) > self.track.nominal_duration:
+                stop = due
+        stop = max(stop, start + 1)
+        self._start = None if following is None else stop
+        return self._segment(boundary, start, stop - start, end, samples)
+
+    def _end(self, samples: list[Sample], start: int) -> int:
+        """The end of the last sample, if any, when nothing follows it."""
         track = self.track
         if not samples:
-            start = boundary.time * track.timescale // CLOCK
-            end = start if following is None else following.time * track.timescale // CLOCK
-            return self._segment(boundary, start, max(end - start, self._nominal()), b"", [])
-        last = samples[-1].dts
-        if end is None or (following is not None and following.is_discontinuity):
-            step = last - samples[-2].dts if len(samples) >= 2 else self._nominal()
-            end = last + step
-        body = media_segment(track, boundary.sequence, samples, end)
-        return self._segment(boundary, samples[0].dts, end - samples[0].dts, body, samples)
+            return start + track.nominal_duration
+        duration = track.nominal_duration
+        if track.kind == "video" and len(samples) >= 2:
+            duration = samples[-1].dts - samples[-2].dts
+        return samples[-1].dts + min(duration, int(LONGEST_LAST * track.timescale))
 
     def _segment(
-        self, boundary: Boundary, start: int, duration: int, body: bytes, samples: list[Sample]
+        self, boundary: Boundary, start: int, duration: int, end: int, samples: list[Sample]
     ) -> Segment:
-        shown = start + samples[0].composition_offset if samples else start
+        """Make a segment.
+
+        Args:
+            boundary: where it starts.
+            start: in ticks.
+            duration: in the playlist, in ticks.
+            end: of the last sample, in ticks.
+            samples: none make a gap.
+        """
+        track = self.track
+        shown = (start + self._shift) / track.timescale
         return Segment(
             sequence=boundary.sequence,
             uri=f"{self.name}/{boundary.sequence}.m4s",
             map_uri=self.init_uri,
             start=start,
             duration=duration,
-            timescale=self.track.timescale,
-            wall=boundary.wall + shown / self.track.timescale - boundary.time / CLOCK,
+            timescale=track.timescale,
+            wall=boundary.wall + shown - boundary.time / CLOCK,
             discontinuity=boundary.discontinuity,
             is_discontinuity=boundary.is_discontinuity,
             is_independent=bool(samples) and samples[0].is_sync,
-            body=body,
+            body=media_segment(track, boundary.sequence, samples, end) if samples else b"",
             samples=len(samples),
         )
 
