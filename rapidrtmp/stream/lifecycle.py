@@ -1,0 +1,87 @@
+"""The states of a stream, and what of it outlives the process."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+EPOCH = 1_577_836_800
+"""2020-01-01T00:00:00Z, from which first Media Sequence Numbers are counted."""
+RESERVE = 1000
+"""Media Sequence Numbers that one write of the record covers."""
+
+
+class StreamState(Enum):
+    """The states of the API's contract."""
+
+    IDLE = "idle"
+    """Nobody publishes; the stream waits out its grace."""
+    CONNECTING = "connecting"
+    """A publisher is accepted, its tracks are not known yet."""
+    LIVE = "live"
+    STOPPING = "stopping"
+    """The publisher is told to go."""
+    STOPPED = "stopped"
+    """Over for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What must survive the process so that viewers notice nothing but a discontinuity."""
+
+    key: str
+    life: str
+    """Names the stream's life in URLs; unguessable."""
+    reserved: int
+    """No Media Sequence Number from here on was ever used."""
+    discontinuity: int
+    target_duration: int | None
+    """EXT-X-TARGETDURATION in seconds, once decided."""
+    idle_since: float | None
+    """Unix time at which the publisher left; None while it was there."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record's form in its file."""
+        return {
+            "life": self.life,
+            "reserved": self.reserved,
+            "discontinuity": self.discontinuity,
+            "targetDuration": self.target_duration,
+            "idleSince": self.idle_since,
+        }
+
+    @classmethod
+    def from_json(cls, key: str, value: dict[str, Any]) -> "Record":
+        """Read a record.
+
+        Raises:
+            KeyError, TypeError: it is not one.
+        """
+        record = cls(
+            key,
+            value["life"],
+            value["reserved"],
+            value["discontinuity"],
+            value["targetDuration"],
+            value["idleSince"],
+        )
+        if not (
+            isinstance(record.life, str)
+            and isinstance(record.reserved, int)
+            and isinstance(record.discontinuity, int)
+            and isinstance(record.target_duration, int | None)
+            and isinstance(record.idle_since, int | float | None)
+        ):
+            raise TypeError("a field of the stream record has the wrong type")
+        return record
+
+
+def first_sequence(now: float, reserved: int = 0) -> int:
+    """Return a Media Sequence Number that is above all used before, even by a lost record.
+
+    Two numbers a second: faster than any segments follow each other.
+
+    Args:
+        now: unix time.
+        reserved: the record's, if there is one.
+    """
+    return max(reserved, int(2 * (now - EPOCH)))
