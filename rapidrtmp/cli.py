@@ -28,11 +28,11 @@ class ConfigOptions(tap.Options):
     optFlags = [["markdown", None, "Print the reference page of all settings instead."]]
 
 
-class VersionOptions(usage.Options):
+class VersionOptions(tap.VersionedOptions):
     """Options of ``rapidrtmp version``: none."""
 
 
-class Options(usage.Options):
+class Options(tap.VersionedOptions):
     """Options of ``rapidrtmp``."""
 
     longdesc = "'rapidrtmp <command> --help' tells more of each."
@@ -46,11 +46,6 @@ class Options(usage.Options):
     def getSynopsis(self) -> str:
         """Give the first line of the help, which is also the beginning of each command's."""
         return "Usage: rapidrtmp" + ("" if self.subCommand else " <command> [options]")
-
-    def opt_version(self) -> None:
-        """Print the version and exit."""
-        print(f"rapidrtmp {__version__}")
-        sys.exit(0)
 
 
 def serve(options: tap.Options) -> None:
@@ -107,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options.parseOptions(sys.argv[1:] if arguments is None else arguments)
     except usage.UsageError as error:
-        sys.exit(f"rapidrtmp: {error}; see rapidrtmp --help")
+        sys.exit(f"rapidrtmp: {str(error).rstrip('.')}; see rapidrtmp --help")
     if options.subCommand is None:
         sys.exit(str(options))
     COMMANDS[options.subCommand](options.subOptions)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Generator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.python.failure import Failure
@@ -88,19 +88,26 @@ class StateFile:
 
     def _decode(self, body: bytes) -> dict[str, object]:
         try:
-            document = json.loads(body)
+            document = json.loads(body, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise StateError(f"state file {self._path} is not JSON: {error}") from None
+            raise self._unusable(f"is not JSON: {error}") from None
         if not isinstance(document, dict) or type(document.get("schema")) is not int:
-            raise StateError(f"state file {self._path} names no schema version")
+            raise self._unusable("names no schema version")
         schema = document["schema"]
         if schema != self._schema:
             age = "a newer" if schema > self._schema else "another"
-            raise StateError(
-                f"state file {self._path} was written by {age} version of this program"
+            raise self._unusable(
+                f"was written by {age} version of this program"
                 f" (schema {schema}, this one reads {self._schema})"
             )
         state = document.get("state")
         if not isinstance(state, dict):
-            raise StateError(f"state file {self._path} holds no state")
+            raise self._unusable("holds no state")
         return state
+
+    def _unusable(self, why: str) -> StateError:
+        return StateError(f"state file {self._path} {why}; repair it or move it away")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")

@@ -7,11 +7,13 @@ twistd imports this module before the reactor; only `makeService` may import it.
 # mypy: allow-untyped-calls
 
 import os
+import signal
+import sys
 
 from twisted.application.service import IService, MultiService
 from twisted.python import usage
 
-from rapidrtmp import config
+from rapidrtmp import __version__, config
 
 
 class StartError(SystemExit, Exception):
@@ -26,7 +28,16 @@ class StartError(SystemExit, Exception):
         super().__init__(f"rapidrtmp: {error}")
 
 
-class Options(usage.Options):
+class VersionedOptions(usage.Options):
+    """Options whose ``--version`` is this program's, not Twisted's."""
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        print(f"rapidrtmp {__version__}")
+        sys.exit(0)
+
+
+class Options(VersionedOptions):
     """The settings as command-line options. Each default is the environment's."""
 
     demo = False
@@ -97,4 +108,14 @@ def makeService(options: Options) -> IService:
         service = make_service(options.settings, reactor, demo=options.demo)
     except config.SettingError as error:
         raise StartError(error) from error
+    reactor.addSystemEventTrigger("before", "shutdown", end_at_next_signal)
     return StartedService(service)
+
+
+def end_at_next_signal() -> None:
+    """From the first signal on, let a second SIGINT or SIGTERM end the process at once.
+
+    Left to the reactor, which is stopping already, it would be a traceback in the log.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from unittest import mock
@@ -46,7 +47,9 @@ class CommandTests(SynchronousTestCase):
     def test_version(self) -> None:
         """The version can be asked for in both usual ways."""
         self.assertEqual(self.run_command("version"), (None, f"rapidrtmp {__version__}\n"))
-        self.assertEqual(self.run_command("--version"), (0, f"rapidrtmp {__version__}\n"))
+        for command in ([], ["serve"], ["config"], ["version"]):
+            printed = self.run_command(*command, "--version")
+            self.assertEqual(printed, (0, f"rapidrtmp {__version__}\n"))
 
     def test_help(self) -> None:
         """Each command's help names it; that of serve and demo has every setting."""
@@ -77,6 +80,7 @@ class CommandTests(SynchronousTestCase):
             message, _ = self.run_command(*arguments)
             self.assertTrue(str(message).startswith("rapidrtmp: "), message)
             self.assertNotIn("\n", str(message))
+            self.assertNotIn(".;", str(message))
 
     def test_wrong_value(self) -> None:
         """A setting that makes no sense is one line, from an option or the environment."""
@@ -192,6 +196,33 @@ class TapTests(SynchronousTestCase):
             self.assertEqual(make.call_args.args[0], options.settings)
             self.assertEqual(make.call_args.kwargs, {"demo": wanted})
             self.assertIs(inner.parent, started)
+
+    def test_second_signal(self) -> None:
+        """Who is asked to stop for the second time stops at once, without a traceback."""
+        program = (
+            "import os, signal\n"
+            "from unittest import mock\n"
+            "from twisted.application.service import MultiService\n"
+            "from twisted.internet import defer, reactor\n"
+            "from rapidrtmp import service, tap\n"
+            "class Slow(MultiService):\n"
+            "    def stopService(self):\n"
+            "        os.kill(os.getpid(), signal.SIGTERM)\n"
+            "        return defer.Deferred()\n"
+            "options = tap.Options()\n"
+            "options.parseOptions([])\n"
+            "with mock.patch.object(service, 'make_service', return_value=Slow()):\n"
+            "    started = tap.makeService(options)\n"
+            "reactor.addSystemEventTrigger('before', 'shutdown', started.stopService)\n"
+            "reactor.callWhenRunning(os.kill, os.getpid(), signal.SIGTERM)\n"
+            "reactor.callLater(20, os._exit, 99)\n"
+            "reactor.run()\n"
+        )
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        ended = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True
+        )
+        self.assertEqual((ended.returncode, ended.stderr), (-signal.SIGTERM, b""))
 
     def test_make_service_fails(self) -> None:
         """A setting that cannot be used is one line also here."""

@@ -76,6 +76,7 @@ class LoadTests(SynchronousTestCase):
             (b"", "is not JSON"),
             (b'{"schema":2,"state":{"a"', "is not JSON"),
             (b"\xff\xfe\xfd", "is not JSON"),
+            (b'{"schema":2,"state":{"a":NaN}}', "is not JSON: NaN"),
             (b"[" * 100_000, "is not JSON"),
             (b"[]", "names no schema"),
             (b"{}", "names no schema"),
@@ -91,6 +92,7 @@ class LoadTests(SynchronousTestCase):
                 message = self.failureResultOf(self.file.load(), StateError).getErrorMessage()
                 self.assertIn("streams/key.json", message)
                 self.assertIn(words, message)
+                self.assertTrue(message.endswith("; repair it or move it away"), message)
                 self.assertEqual(self.successResultOf(self.storage.get("streams/key.json")), body)
 
     def test_storage_fails(self) -> None:

@@ -223,6 +223,11 @@ def _is_valid(record: _Record, now: float) -> bool:
     return record["publishing"] or now < max(record["expires_at"], record["in_use_until"])
 
 
+def _is_time(seconds: float) -> bool:
+    """Tell whether it is a unix time, not NaN or infinity: neither would ever expire rightly."""
+    return 0 <= seconds < 1e11
+
+
 def _records(key: str, stored: object) -> Iterator[_Record]:
     """Check what was stored for a key."""
     for item in stored if isinstance(stored, list) else [stored]:
@@ -232,7 +237,7 @@ def _records(key: str, stored: object) -> Iterator[_Record]:
                 "expires_at": int() | float() as expires_at,
                 "publishing": bool(publishing),
                 "in_use_until": int() | float() as in_use_until,
-            } if _HASH.fullmatch(token_hash):
+            } if _HASH.fullmatch(token_hash) and _is_time(expires_at) and _is_time(in_use_until):
                 yield _Record(
                     hash=token_hash,
                     expires_at=expires_at,
@@ -240,7 +245,10 @@ def _records(key: str, stored: object) -> Iterator[_Record]:
                     in_use_until=in_use_until,
                 )
             case _:
-                raise StateError(f"state file {TOKENS_PATH} holds no valid token for key {key!r}")
+                raise StateError(
+                    f"state file {TOKENS_PATH} holds no valid token for key {key!r};"
+                    " repair it or move it away"
+                )
 
 
 def _withdraw(failure: Failure, record: _Record) -> Failure:

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import ClassVar
 
 from zope.interface import implementer
@@ -17,7 +18,7 @@ MAX_RECORD = 65536
 MAX_NAL_UNITS = 4096
 """In one access unit. A 4K picture in slices of one network packet has some hundred."""
 MAX_SEI = 4096
-"""Bytes of an SEI NAL unit that are searched: a recovery point stands before user data."""
+"""Bytes of SEI in one access unit that are searched: a recovery point stands before user data."""
 
 IDR = 5
 SEI = 6
@@ -170,9 +171,10 @@ class H264Config:
                     break
                 seen |= 1 << (header & 0x1F)
                 position += 4 + length
-            if position == end and seen & _PICTURE:
-                is_sync = seen & _IDR != 0
-                if not (seen & _PARAMETER_SETS or (key_flag and not is_sync)):
+            pictures = seen & _PICTURE
+            if position == end and pictures:
+                is_sync = pictures == _IDR
+                if not (seen & _PARAMETER_SETS or (not is_sync and (key_flag or seen & _IDR))):
                     return AccessUnit(body, is_sync, is_sync, self, "")
                 return self._examined(body, _split(body, 4)[0], key_flag, "")
         return self._repaired(body, key_flag)
@@ -197,9 +199,12 @@ class H264Config:
         """Judge an access unit by all of its NAL units."""
         types = {nal_unit[0] & 0x1F for nal_unit in nal_units}
         has_picture = not types.isdisjoint(_PICTURES)
-        is_sync = IDR in types
+        # what is decoded first counts: devices put several pictures into one access unit
+        is_sync = IDR in types and IDR == next(
+            unit[0] & 0x1F for unit in nal_units if unit[0] & 0x1F in _PICTURES
+        )
         is_random_access = is_sync or (
-            key_flag and has_picture and any(map(_has_recovery_point, nal_units))
+            key_flag and has_picture and _starts_with_recovery_point(nal_units)
         )
         config = self
         if not types.isdisjoint((SPS, PPS)) and (is_random_access or not has_picture):
@@ -340,11 +345,20 @@ def _split_annex_b(body: bytes | memoryview) -> tuple[list[bytes | memoryview], 
     return [unit for unit in nal_units if unit], len(pieces) <= MAX_NAL_UNITS + 1
 
 
-def _has_recovery_point(nal_unit: bytes | memoryview) -> bool:
-    """Tell whether a NAL unit is an SEI with a recovery point (H.264 section 7.3.2.3.1)."""
-    if nal_unit[0] & 0x1F != SEI:
-        return False
-    messages = unescaped(bytes(nal_unit[1:MAX_SEI]))
+def _starts_with_recovery_point(nal_units: Sequence[bytes | memoryview]) -> bool:
+    """Tell whether there is a recovery point SEI in front of the first slice."""
+    left = MAX_SEI
+    for nal_unit in takewhile(lambda unit: unit[0] & 0x1F not in _PICTURES, nal_units):
+        if nal_unit[0] & 0x1F == SEI:
+            if _has_recovery_point(nal_unit[1 : max(left, 1)]):
+                return True
+            left -= len(nal_unit)
+    return False
+
+
+def _has_recovery_point(sei: bytes | memoryview) -> bool:
+    """Tell whether SEI messages have a recovery point among them (H.264 section 7.3.2.3.1)."""
+    messages = unescaped(bytes(sei))
     position = 0
     while position + 2 < len(messages):
         fields = []

@@ -16,16 +16,17 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from rapidrtmp.interfaces import AccessDenied, AccessRequest, Refusal
-from rapidrtmp.protocol.ingest import Ingest, Silence
+from rapidrtmp.protocol.ingest import Ingest, Unusable
+from rapidrtmp.protocol.log_budget import LogBudget
 from rapidrtmp.protocol.pacing import Pacing
 from rapidrtmp.rtmp import status
 from rapidrtmp.rtmp.errors import ProtocolError
-from rapidrtmp.rtmp.events import ConnectRequested, Event, PublishRequested
+from rapidrtmp.rtmp.events import ConnectRequested, Event, PublishRequested, Refused
 from rapidrtmp.rtmp.netconnection import State
 from rapidrtmp.rtmp.session import ServerSession
 from rapidrtmp.stream.publication import Eviction, Publication
@@ -88,6 +89,7 @@ class RTMPServerProtocol(Protocol):
         self._settings = factory.settings
         self._peer = ""
         self._key = ""
+        self._log_budget = factory.log_budget
         self._events: deque[Event] = deque()
         self._is_processing = False
         self._is_ungranted = False
@@ -107,6 +109,7 @@ class RTMPServerProtocol(Protocol):
         self.transport.registerProducer(_OutputLimit(self._output_exceeded), True)
         refusal = self._factory.connected(self, self._peer)
         if refusal:
+            self._log_budget = self._factory.overflow_log_budget
             self._fail("too_many_connections", refusal)
             return
         self._set_ungranted(True)
@@ -126,13 +129,7 @@ class RTMPServerProtocol(Protocol):
         self._set_ungranted(False)
         self._factory.disconnected(self)
         if self.session.dropped:
-            self._log.info(
-                "RTMP {connection} {peer} {key}: dropped messages {dropped}",
-                connection=self.connection_id,
-                peer=self._peer,
-                key=self._key,
-                dropped=self.session.dropped,
-            )
+            self._say(LogLevel.info, f"dropped messages {self.session.dropped}")
 
     def finish(self, code: str, description: str) -> None:
         """Tell the client that it is over, then close.
@@ -156,8 +153,13 @@ class RTMPServerProtocol(Protocol):
             if was_handshake and self.session.state is not State.HANDSHAKE:
                 self._start_timer(self._settings.publish_timeout, self._publish_late)
             self._process(events)
-        except ProtocolError as error:
-            self._fail(error.reason, str(error))
+        except (ProtocolError, Unusable) as error:
+            if self._ingest is not None:
+                self._ingest.publication.is_abusive = True
+            if isinstance(error, Unusable):
+                self._send_away(error)
+            else:
+                self._fail(error.reason, str(error))
         except Exception:
             self._crash()
         else:
@@ -177,6 +179,8 @@ class RTMPServerProtocol(Protocol):
                     self._events.extend(self.session.accept(event, self._clock.seconds()))
                 elif isinstance(event, PublishRequested):
                     self._publish(event)
+                elif isinstance(event, Refused):
+                    self._say(LogLevel.info, f"refused, {event.code}: {event.description}")
                 else:
                     self._end("unpublished")
                     self._set_ungranted(True)
@@ -215,6 +219,7 @@ class RTMPServerProtocol(Protocol):
         if self._is_over:
             publication.close("the client left before it was let in")
             return
+        self._log_budget = LogBudget()
         settings = self._settings
         self._ingest = Ingest(
             publication,
@@ -235,16 +240,13 @@ class RTMPServerProtocol(Protocol):
         if not isinstance(denied, AccessDenied):
             self._crash(failure)
         elif not self._is_over:
-            self._log.info(
-                "RTMP {connection} {peer} {key}: refused, {refusal}: {text}",
-                connection=self.connection_id,
-                peer=self._peer,
-                key=self._key,
-                refusal=denied.refusal.value,
-                text=denied.description,
-            )
-            self.session.reject(request, CODES[denied.refusal], denied.description)
+            self._refuse(request, denied)
             self._flush()
+
+    def _refuse(self, request: PublishRequested, denied: AccessDenied) -> None:
+        code = CODES[denied.refusal]
+        self._say(LogLevel.info, f"refused, {code}: {denied.description}")
+        self.session.reject(request, code, denied.description)
 
     def _evicted(self, eviction: Eviction, publication: Publication) -> None:
         if self._ingest is not None and self._ingest.publication is publication:
@@ -255,9 +257,8 @@ class RTMPServerProtocol(Protocol):
         if self._ingest is not None and self._pause is None:
             try:
                 self._ingest.tick(self.TICK)
-            except Silence as silence:
-                self._count(silence.reason, str(silence))
-                self.finish(status.PUBLISH_REJECTED, str(silence))
+            except Unusable as unusable:
+                self._send_away(unusable)
 
     def _pace(self) -> None:
         """Stop reading for as long as media is too far ahead of the clock."""
@@ -289,15 +290,14 @@ class RTMPServerProtocol(Protocol):
             self._end(f"{reason}: {text}")
             self._abort()
 
+    def _send_away(self, unusable: Unusable) -> None:
+        """End a publish that is of no use; the publisher is told why."""
+        self._count(unusable.reason, str(unusable))
+        self.finish(status.PUBLISH_REJECTED, str(unusable))
+
     def _crash(self, failure: Failure | None = None) -> None:
         """End the connection whose handling raised what nobody expected."""
-        self._log.failure(
-            "RTMP {connection} {peer} {key}: failed",
-            failure,
-            connection=self.connection_id,
-            peer=self._peer,
-            key=self._key,
-        )
+        self._log.failure("RTMP {connection}: failed", failure, connection=self._name)
         self._factory.count_error("internal")
         if not self._is_over:
             self._end("internal error")
@@ -305,14 +305,20 @@ class RTMPServerProtocol(Protocol):
 
     def _count(self, reason: str, text: str) -> None:
         self._factory.count_error(reason)
-        self._log.warn(
-            "RTMP {connection} {peer} {key}: closed, {reason}: {text}",
-            connection=self.connection_id,
-            peer=self._peer,
-            key=self._key,
-            reason=reason,
-            text=text,
-        )
+        self._say(LogLevel.warn, f"closed, {reason}: {text}")
+
+    @property
+    def _name(self) -> str:
+        return " ".join(filter(None, (self.connection_id, self._peer, self._key)))
+
+    def _say(self, level: LogLevel, text: str) -> None:
+        """Log a line. All who never published have so many together, a publisher of its own."""
+        left = self._log_budget.spend(self._clock.seconds())
+        if not left:
+            return
+        if left == 1:
+            text += f" (and no more such lines for up to {LogBudget.PERIOD:g} s)"
+        self._log.emit(level, "RTMP {connection}: {text}", connection=self._name, text=text)
 
     def _end(self, reason: str) -> None:
         """Close the publication, if there is one. Once only."""

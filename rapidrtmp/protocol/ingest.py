@@ -1,4 +1,4 @@
-"""One granted publish: media from the session to the stream, and whether it still comes."""
+"""One granted publish: media from the session to the stream, and whether it is of any use."""
 
 from twisted.logger import Logger
 
@@ -8,9 +8,22 @@ from rapidrtmp.protocol.pacing import Pacing
 from rapidrtmp.rtmp.message import DATA_AMF0, DATA_AMF3
 from rapidrtmp.stream.publication import Publication
 
+MAX_CHANGES = 20
+"""Changes of codec configuration in `CHANGES_PERIOD`: each costs the viewers a discontinuity
+and the storage new files."""
+CHANGES_PERIOD = 60.0
+"""Seconds."""
 
-class Silence(Exception):
-    """A publisher has sent no usable media for too long.
+_WITHOUT_START = {
+    "no_config": "frames came without a codec configuration",
+    "no_keyframe": "no key frame came",
+    "config": "the codec configuration is broken",
+}
+"""Why a demuxer's first frames can be of no use, in words for the person at the encoder."""
+
+
+class Unusable(Exception):
+    """What a publisher sends, or does not send, is of no use: it has to go.
 
     `reason` is one short stable word for counters and logs.
     """
@@ -47,6 +60,7 @@ class Ingest:
         self._first_media_timeout = first_media_timeout
         self._idle_timeout = idle_timeout
         self._tracks = demuxer.tracks
+        self._changes = 0.0
         self._sample: Sample | None = None
         self._seen: Sample | None = None
         self._silence = 0.0
@@ -60,17 +74,28 @@ class Ingest:
             type_id: of the message: 8 audio, 9 video, 15 and 18 data.
             timestamp: u32 ms.
             payload: its body.
+
+        Raises:
+            Unusable: ``config_flapping``.
         """
         demuxer = self.demuxer
         sample = demuxer.receive(type_id, timestamp, payload)
         if demuxer.tracks is not self._tracks:
-            self._tracks = demuxer.tracks
-            self.publication.set_tracks(self._tracks)
+            self._set_tracks()
         if sample is not None:
             self._sample = sample
             self.publication.write(sample)
         elif type_id == DATA_AMF0 or type_id == DATA_AMF3:
             self.publication.set_metadata(demuxer.metadata)
+
+    def _set_tracks(self) -> None:
+        self._changes += 1.0
+        if self._changes > MAX_CHANGES:
+            raise Unusable(
+                "config_flapping", "the codec configuration changes all the time: stop the encoder"
+            )
+        self._tracks = self.demuxer.tracks
+        self.publication.set_tracks(self._tracks)
 
     def seconds_ahead(self, now: float) -> float:
         """Return for how many seconds reading must pause, 0 for not at all.
@@ -116,9 +141,10 @@ class Ingest:
             seconds: since the last call.
 
         Raises:
-            Silence: ``no_media`` or ``publisher_idle``.
+            Unusable: ``no_media`` or ``publisher_idle``.
         """
         self._report()
+        self._changes = max(0.0, self._changes - seconds * MAX_CHANGES / CHANGES_PERIOD)
         if self._sample is not self._seen:
             self._seen = self._sample
             self._silence = 0.0
@@ -126,9 +152,12 @@ class Ingest:
         self._silence += seconds
         if self._sample is not None:
             if self._silence >= self._idle_timeout:
-                raise Silence("publisher_idle", f"no audio or video for {self._silence:.0f} s")
+                raise Unusable("publisher_idle", f"no audio or video for {self._silence:.0f} s")
         elif self._silence >= self._first_media_timeout:
             text = f"no audio or video that can be used in {self._silence:.0f} s"
+            for reason, words in _WITHOUT_START.items():
+                if reason in self.demuxer.dropped:
+                    text += f"; {words}"
             if self.demuxer.unsupported:
                 text += f"; not supported: {', '.join(sorted(self.demuxer.unsupported))}"
-            raise Silence("no_media", text)
+            raise Unusable("no_media", text)

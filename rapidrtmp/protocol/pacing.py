@@ -4,6 +4,11 @@ JUMP = 20.0
 """Seconds. A greater step from one read to the next is a jump of a clock, not media: less
 than 64 KiB for it would be under 27 kbit/s, too little to fill any memory."""
 
+DRIFT = 0.002
+"""How much faster than ours a publisher's clock may run for ever. Without it the 50 parts per
+million by which clocks differ would add up to ten seconds in two days, and the publisher be
+held up from then on."""
+
 
 class Pacing:
     """Compares a publisher's media time with the wall clock since its first media."""
@@ -31,8 +36,11 @@ class Pacing:
         if not self._max_ahead:
             return 0.0
         steady = -JUMP < media - self._media < JUMP and 0.0 <= now - self._wall < JUMP
+        ahead = media - now
         if self._anchor is None or not steady:
-            self._anchor = media - now
+            self._anchor = ahead
+        elif ahead > self._anchor:
+            self._anchor = min(ahead, self._anchor + DRIFT * (now - self._wall))
         self._media = media
         self._wall = now
-        return max(0.0, media - now - self._anchor - self._max_ahead)
+        return max(0.0, ahead - self._anchor - self._max_ahead)

@@ -9,6 +9,7 @@ from twisted.internet.protocol import Factory
 
 from rapidrtmp.flv.demuxer import Demuxer
 from rapidrtmp.protocol.connection import RTMPServerProtocol
+from rapidrtmp.protocol.log_budget import LogBudget
 from rapidrtmp.rtmp import status
 from rapidrtmp.rtmp.limits import Limits
 from rapidrtmp.stream.manager import StreamManager
@@ -68,6 +69,10 @@ class RTMPServerFactory(Factory):
         self.bytes_received = 0
         self.errors: dict[str, int] = {}
         """Connections that broke a rule, or that we failed ('internal'), by reason."""
+        self.log_budget = LogBudget()
+        """Of all connections that never published."""
+        self.overflow_log_budget = LogBudget(3)
+        """Of those that were too many: the same line again and again must not use up the rest."""
         self._ungranted: dict[str, int] = {}
         self._drained: list[Deferred[None]] = []
 

@@ -74,7 +74,8 @@ class ChunkDecoder:
     Args:
         limits: of the connection.
         deliver: called with each message as soon as it is whole. It may set `paused`,
-            `chunk_size` and `max_message_size`, effective from the next chunk.
+            `chunk_size`, `max_message_size` and `max_partial_bytes`, effective from the next
+            chunk.
     """
 
     def __init__(self, limits: Limits, deliver: Deliver) -> None:
@@ -82,11 +83,12 @@ class ChunkDecoder:
         """Most bytes of payload in a chunk. Nothing is allocated by it."""
         self.max_message_size = limits.message_before_publish
         """Longest message that is accepted, in bytes."""
+        self.max_partial_bytes = limits.partial_bytes_before_publish
+        """Bytes of memory that all unfinished messages may take."""
         self.paused = False
         """Set it to stop behind the message that is being delivered; the bytes are kept."""
         self._deliver = deliver
         self._max_chunk_streams = limits.chunk_streams
-        self._max_partial = limits.partial_bytes
         self._streams: dict[int, _ChunkStream] = {}
         self._current = _ChunkStream()
         self._left = 0  # bytes of the current chunk that have yet to come
@@ -180,9 +182,10 @@ class ChunkDecoder:
     def _keep(self, stream: _ChunkStream, piece: bytes | bytearray) -> None:
         stream.pieces.append(piece)
         self._partial += len(piece) + _PIECE_OVERHEAD
-        if self._partial > self._max_partial:
+        if self._partial > self.max_partial_bytes:
             raise ProtocolError(
-                "partial_bytes", f"unfinished messages take more than {self._max_partial} bytes"
+                "partial_bytes",
+                f"unfinished messages take more than {self.max_partial_bytes} bytes",
             )
 
     def abort(self, chunk_stream_id: int) -> None:

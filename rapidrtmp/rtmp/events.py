@@ -39,4 +39,17 @@ class Unpublished:
     key: str
 
 
-Event: TypeAlias = ConnectRequested | PublishRequested | Unpublished
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The session has refused the client something by itself, and told it so.
+
+    Requests that the owner refuses by `reject` make no event.
+    """
+
+    code: str
+    """One of `status`, of level error."""
+    description: str
+    """What the client was told. Quotes nothing that the client sent."""
+
+
+Event: TypeAlias = ConnectRequested | PublishRequested | Unpublished | Refused

@@ -20,10 +20,16 @@ class Limits:
     partial_bytes: int = 16 * 1024 * 1024
     """Memory of the unfinished messages on all chunk streams: the longest message in the
     smallest chunks, and some small ones."""
+    partial_bytes_before_publish: int = 1024 * 1024
+    """The same of somebody who has proven nothing yet, and may have a hundred connections."""
     message_streams: int = 16
     """Message streams open at a time; one is usual."""
-    commands_per_second: int = 1000
-    """Command and data messages in any one second; a start-up has about ten."""
+    messages_per_second: int = 1000
+    """Messages in any one second; a start-up has about twenty. Some take one byte on the wire,
+    but all take their time. Not counted are an accepted publisher's audio and video, and pings,
+    of which one in a read is answered."""
+    aggregated_messages: int = 1000
+    """Messages in one aggregate; those behind are dropped. Real ones hold some tens."""
     media_before_publish: int = 1024 * 1024
     """Media dropped while nothing is published: clients that do not wait for the answer."""
     metadata: int = 64 * 1024

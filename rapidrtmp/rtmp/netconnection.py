@@ -7,7 +7,7 @@ from rapidrtmp.amf.values import UNDEFINED, Value
 from rapidrtmp.rtmp import command, control, message, status
 from rapidrtmp.rtmp.command import Command
 from rapidrtmp.rtmp.errors import ProtocolError
-from rapidrtmp.rtmp.events import ConnectRequested, Event, PublishRequested, Unpublished
+from rapidrtmp.rtmp.events import ConnectRequested, Event, PublishRequested, Refused, Unpublished
 from rapidrtmp.rtmp.url import BadName, StreamName, resolve
 
 WINDOW_SIZE = 2_500_000
@@ -103,12 +103,16 @@ class NetConnection:
         if isinstance(request, ConnectRequested):
             self._refuse_connect(request.transaction_id, code, description)
         else:
-            self._refuse_publish(request.message_stream_id, code, description)
+            self._send_error(request.message_stream_id, code, description)
+            self.state = State.CLOSED
 
     def finish(self, code: str, description: str) -> None:
-        """Close from this side; an accepted publisher is told why."""
+        """Close from this side; the client is told why, if it publishes or asks to."""
+        request = self.request
         if self.state is State.PUBLISHING:
             self._send_error(self.published_stream, code, description)
+        elif isinstance(request, PublishRequested):
+            self._send_error(request.message_stream_id, code, description)
         self.request = None
         self.state = State.CLOSED
 
@@ -137,18 +141,14 @@ class NetConnection:
 
     def _connect(self, call: Command) -> None:
         if self.state is not State.UNCONNECTED:
-            self._refuse_connect(
-                call.transaction_id, status.CONNECT_REJECTED, "this connection is connected already"
-            )
+            self._deny_connect(call, "this connection is connected already")
             return
         properties = call.argument(0)
         if not isinstance(properties, dict):
             properties = {}
         app = properties.get("app", "")
         if not isinstance(app, str):
-            self._refuse_connect(
-                call.transaction_id, status.CONNECT_REJECTED, "app must be a string"
-            )
+            self._deny_connect(call, "app must be a string")
             return
         self._app = app
         self._tc_url = _text(properties.get("tcUrl", properties.get("tcurl")))
@@ -169,6 +169,10 @@ class NetConnection:
         )
         body = command.encode(command.RESULT, request.transaction_id, _SERVER, success)
         self._send(message.COMMAND_AMF0, 0, body)
+
+    def _deny_connect(self, call: Command, description: str) -> None:
+        self._refuse_connect(call.transaction_id, status.CONNECT_REJECTED, description)
+        self.events.append(Refused(status.CONNECT_REJECTED, description))
 
     def _refuse_connect(self, transaction_id: float, code: str, description: str) -> None:
         refusal = status.on_status(status.ERROR, code, description)
@@ -204,21 +208,21 @@ class NetConnection:
 
     def _publish(self, call: Command, message_stream_id: int) -> None:
         if self.published_stream:
-            self._send_error(
+            self._deny(
                 message_stream_id,
                 status.PUBLISH_REJECTED,
                 "this connection publishes a stream already",
             )
             return
         if message_stream_id not in self.message_streams:
-            self._refuse_publish(
-                message_stream_id, status.PUBLISH_REJECTED, "publish without createStream"
-            )
+            self._deny(message_stream_id, status.PUBLISH_REJECTED, "publish without createStream")
+            self.state = State.CLOSED
             return
         try:
             name = self._resolve(call.argument(1))
         except BadName as error:
-            self._refuse_publish(message_stream_id, status.PUBLISH_BAD_NAME, str(error))
+            self._deny(message_stream_id, status.PUBLISH_BAD_NAME, str(error))
+            self.state = State.CLOSED
             return
         self.request = PublishRequested(
             app=name.app,
@@ -243,9 +247,10 @@ class NetConnection:
             # Livestream Studio and some hardware wait for it
             self._send_notice(0, "onFCPublish", start)
 
-    def _refuse_publish(self, message_stream_id: int, code: str, description: str) -> None:
+    def _deny(self, message_stream_id: int, code: str, description: str) -> None:
+        """Refuse a call of NetStream without asking the owner."""
         self._send_error(message_stream_id, code, description)
-        self.state = State.CLOSED
+        self.events.append(Refused(code, description))
 
     def _fc_unpublish(self, call: Command, message_stream_id: int) -> None:
         self._send_result(call, UNDEFINED)
@@ -285,7 +290,7 @@ class NetConnection:
             page = f"/player/{self._resolve(call.argument(1)).key}"
         except BadName:
             page = "/"
-        self._send_error(
+        self._deny(
             message_stream_id,
             status.PLAY_FAILED,
             f"playing by RTMP is not supported here; open {page} of this server in a browser",

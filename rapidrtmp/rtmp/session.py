@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from itertools import islice
 
 from rapidrtmp.amf.errors import AMFError
 from rapidrtmp.rtmp import command, control, message
@@ -20,6 +21,7 @@ STREAM_CHUNK_STREAM = 5
 _MEDIA = (message.AUDIO, message.VIDEO)
 _DATA = (message.DATA_AMF0, message.DATA_AMF3)
 _COMMANDS = (message.COMMAND_AMF0, message.COMMAND_AMF3)
+_WITHOUT_MEANING = (message.ACKNOWLEDGEMENT, message.USER_CONTROL, message.SET_PEER_BANDWIDTH)
 
 
 class ServerSession:
@@ -55,8 +57,8 @@ class ServerSession:
         self._output: list[bytes] = []
         self._ping: bytes | None = None
         self._now = 0.0
-        self._second = 0.0  # when the counting of commands began
-        self._commands = 0
+        self._second = 0.0  # when the counting of messages began
+        self._messages = 0  # in it, but an accepted publisher's media
         self._early_media = 0  # bytes
 
     @property
@@ -77,7 +79,7 @@ class ServerSession:
 
         Args:
             data: what arrived.
-            now: seconds on any clock that does not go back.
+            now: seconds on any clock.
 
         Returns:
             What happened. A request is always the last event.
@@ -113,6 +115,7 @@ class ServerSession:
         self._connection.accept(request)
         if self._connection.published_stream:
             self._decoder.max_message_size = self._limits.message
+            self._decoder.max_partial_bytes = self._limits.partial_bytes
             self._early_media = 0
         self._decoder.paused = False
         return self._advance(b"", now)
@@ -134,7 +137,7 @@ class ServerSession:
             self._connection.reject(request, code, description)
 
     def finish(self, code: str, description: str) -> None:
-        """End the session from this side; an accepted publisher is told why."""
+        """End the session from this side; the client is told why."""
         self._connection.finish(code, description)
         self._decoder.paused = True
 
@@ -181,14 +184,18 @@ class ServerSession:
                 message_stream_id != published
                 and message_stream_id in self._connection.message_streams
             ):
+                self._count_message()
                 self._drop_media(payload)
                 return
             self.on_media(type_id, timestamp, payload)
-        elif type_id in _COMMANDS:
-            self._count_command()
+            return
+        if type_id == message.USER_CONTROL and (ping := control.read_ping_request(payload)):
+            self._ping = ping
+            return
+        self._count_message()
+        if type_id in _COMMANDS:
             self._receive_command(type_id, message_stream_id, payload)
         elif type_id in _DATA:
-            self._count_command()
             self._receive_data_message(type_id, timestamp, payload)
         elif type_id == message.AGGREGATE:
             self._receive_aggregate(message_stream_id, timestamp, payload)
@@ -221,12 +228,15 @@ class ServerSession:
             self.on_media(type_id, timestamp, payload)
 
     def _receive_aggregate(self, message_stream_id: int, timestamp: int, payload: bytes) -> None:
+        messages = message.split_aggregate(timestamp, payload)
         try:
-            for type_id, time, body in message.split_aggregate(timestamp, payload):
+            for type_id, time, body in islice(messages, self._limits.aggregated_messages):
                 if type_id in _MEDIA or type_id == message.DATA_AMF0:
                     self._receive_message(type_id, message_stream_id, time, body)
                 else:
                     self._drop("unknown_type")
+            if next(messages, None) is not None:
+                self._drop("aggregate")
         except message.MalformedMessage:
             self._drop("aggregate")
 
@@ -243,6 +253,7 @@ class ServerSession:
         self._connection.receive(call, message_stream_id)
         if not self._connection.published_stream:
             self._decoder.max_message_size = self._limits.message_before_publish
+            self._decoder.max_partial_bytes = self._limits.partial_bytes_before_publish
         self._decoder.paused = self.waiting or self._connection.state is State.CLOSED
 
     def _receive_control(self, type_id: int, payload: bytes) -> None:
@@ -253,19 +264,17 @@ class ServerSession:
             self._decoder.abort(control.read_u32(payload, "Abort"))
         elif type_id == message.WINDOW_ACKNOWLEDGEMENT_SIZE:
             self._window.resize(control.read_u32(payload, "Window Acknowledgement Size"))
-        elif type_id == message.USER_CONTROL:
-            self._ping = control.read_ping_request(payload) or self._ping
-        elif type_id not in (message.ACKNOWLEDGEMENT, message.SET_PEER_BANDWIDTH):
+        elif type_id not in _WITHOUT_MEANING:
             self._drop("unknown_type")
 
-    def _count_command(self) -> None:
-        if self._now - self._second >= 1.0:
+    def _count_message(self) -> None:
+        if not 0.0 <= self._now - self._second < 1.0:
             self._second = self._now
-            self._commands = 0
-        self._commands += 1
-        if self._commands > self._limits.commands_per_second:
+            self._messages = 0
+        self._messages += 1
+        if self._messages > self._limits.messages_per_second:
             raise ProtocolError(
-                "flood", f"more than {self._limits.commands_per_second} commands in a second"
+                "flood", f"more than {self._limits.messages_per_second} messages in a second"
             )
 
     def _drop(self, reason: str) -> None:

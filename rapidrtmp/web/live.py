@@ -21,6 +21,10 @@ from rapidrtmp.web.responses import error_body, open_read
 VIEWER_RETRY_AFTER = 10
 """Seconds after which somebody over the viewer limit may try again."""
 
+MAX_AGENT = 256
+"""Bytes of a User-Agent that tell viewers apart: what is kept of each is bounded. Browsers'
+have under 200."""
+
 NOT_LIVE = "stream not found or not live"
 
 
@@ -61,7 +65,7 @@ class LiveResource(Resource):
 
     def _admit(self, stream: Stream, request: Request) -> bool:
         agent = request.getHeader(b"User-Agent") or b""
-        return stream.admit_viewer(request.address, agent.decode("latin-1"))
+        return stream.admit_viewer(request.address, agent[:MAX_AGENT].decode("latin-1"))
 
     def _wait(self, request: Request, path: list[str], found: Deferred[Representation]) -> None:
         """Answer when the representation is there, unless the viewer leaves before."""

@@ -66,6 +66,16 @@ class Channel(http.HTTPChannel):
         self.setTimeout(None)
         self._closing = self.callLater(REFUSAL_LINGER, self.loseConnection)
 
+    def timeoutConnection(self) -> None:  # noqa: N802  (Twisted's name)
+        """Close an idle or slow connection; abort it when that takes too long.
+
+        As HTTPChannel does, but without a line in the log: every viewer who leaves would
+        cause one.
+        """
+        if self.abortTimeout is not None:
+            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        self.loseConnection()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection."""
         if self._closing is not None and self._closing.active():

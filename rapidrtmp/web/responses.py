@@ -37,6 +37,8 @@ def json_body(
     body = json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
     request.setResponseCode(code)
     request.setHeader(b"Content-Type", JSON)
+    # errors repeat names that somebody sent; no browser shall take them for HTML
+    request.setHeader(b"X-Content-Type-Options", b"nosniff")
     request.setHeader(b"Content-Length", b"%d" % len(body))
     request.setHeader(b"Cache-Control", cache_control)
     return body

@@ -22,6 +22,10 @@ IDLE_TIMEOUT = 60.0
 """Seconds that a connection may be idle, or take to send one request."""
 
 
+SINGLE = frozenset((b"health", b"ready", b"streams.json"))
+"""Addresses with nothing below them."""
+
+
 class NothingHere(Resource):
     """Answers every unknown address."""
 
@@ -45,6 +49,8 @@ class Root(Resource):
         self, name: bytes, request: Request
     ) -> Resource:
         """Return what answers the request."""
+        if name in SINGLE and any(request.postpath):
+            return self._nothing
         return self._tree.get(name, self._nothing)
 
 
@@ -54,6 +60,7 @@ class Site(server.Site):
     # HTTPFactory's annotation knows its own protocol alone
     protocol = Channel  # type: ignore[assignment]
     requestFactory = Request
+    noisy = False
 
     def log(self, request: http.Request) -> None:
         """Write no access log: addresses may hold secrets, and lines cost more than answers."""

@@ -361,6 +361,10 @@ class RestartTests(TokenCase):
             [{**good, "expires_at": "1"}],
             [{**good, "publishing": 1}],
             [{**good, "in_use_until": None}],
+            [{**good, "expires_at": float("nan")}],
+            [{**good, "expires_at": float("inf")}],
+            [{**good, "in_use_until": 10**400}],
+            [{**good, "in_use_until": -1}],
             [good, 7],
         ]
         for stored in broken:
@@ -371,6 +375,14 @@ class RestartTests(TokenCase):
                 failure = self.failureResultOf(store.load(), StateError)
                 self.assertIn(TOKENS_PATH, failure.getErrorMessage())
                 self.assertEqual(self.stored().encode(), body)
+
+    def test_endless_time(self) -> None:
+        """A number that JSON reads as infinity is no time either."""
+        token = b'{"hash":"%b","expires_at":1e999,"publishing":false,"in_use_until":0}'
+        body = b'{"schema":1,"state":{"show":[' + token % (b"0" * 64) + b"]}}"
+        self.successResultOf(self.storage.put(TOKENS_PATH, (body,), "", NO_CACHE))
+        store = TokenStore(self.storage, self.clock, HOUR, DAY, 60.0)
+        self.failureResultOf(store.load(), StateError)
 
     def test_newer_file(self) -> None:
         """A file of a newer version is a clear error."""

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from rapidrtmp.codecs.h264 import MAX_NAL_UNITS, MAX_PPS, MAX_RECORD, MAX_SPS, H264Config
+from rapidrtmp.codecs.h264 import (
+    MAX_NAL_UNITS,
+    MAX_PPS,
+    MAX_RECORD,
+    MAX_SEI,
+    MAX_SPS,
+    H264Config,
+)
 from rapidrtmp.media.codec import AccessUnit, ConfigError, VideoConfig
 from tests.codecs.builders import SPS, VUI, avcc, pps, prefixed
 from tests.isobmff.checker import Box, parse_boxes
@@ -47,6 +54,9 @@ UNITS: list[tuple[str, bytes, bool, bool, bool]] = [
     ("inter, key flag lies", prefixed(INTER), True, False, False),
     ("IDR", prefixed(IDR), True, True, True),
     ("IDR without the flag", prefixed(IDR), False, True, True),
+    ("IDR, then the next picture", prefixed(IDR, INTER), True, True, True),
+    ("IDR behind another picture", prefixed(INTER, IDR), True, False, False),
+    ("recovery point behind the picture", prefixed(INTER, RECOVERY), True, False, False),
     ("IDR behind others", prefixed(AUD, SPS_720, PPS, USER, IDR), True, True, True),
     ("slices", prefixed(AUD, INTER, INTER, INTER), False, False, False),
     ("recovery point", prefixed(AUD, RECOVERY, INTER), True, False, True),
@@ -253,6 +263,13 @@ class AccessUnitTests(SynchronousTestCase):
         first = b"\x06\x05\xfe" + b"u" * 254 + b"\x80"
         unit = self.look(prefixed(first, IDR) + b"\0")
         self.assertEqual(unit.payload, prefixed(first, IDR))
+
+    def test_sei_budget(self) -> None:
+        """Only so many bytes of SEI are searched in one access unit, in however many NAL units."""
+        user = b"\x06\x05\xff\xf0" + b"u" * 495
+        for count, found in ((MAX_SEI // 499 - 1, True), (MAX_SEI // 499 + 1, False)):
+            unit = self.config.access_unit(prefixed(*[user] * count, RECOVERY, INTER), True)
+            self.assertEqual((unit.is_random_access, unit.fault), (found, ""))
 
     def test_too_many(self) -> None:
         """Millions of tiny NAL units cost no more than some thousand."""

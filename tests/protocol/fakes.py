@@ -55,6 +55,7 @@ class FakeDemuxer:
         self.tracks: tuple[Track, ...] = ()
         self.metadata: dict[str, Any] = {}
         self.unsupported: set[str] = set()
+        self.dropped: dict[str, int] = {}
         self.frames_dropped = 0
 
     def receive(self, type_id: int, timestamp: int, payload: bytes) -> Sample | None:
@@ -63,6 +64,9 @@ class FakeDemuxer:
             return None
         if payload == b"config":
             self.tracks = (*self.tracks, cast(Track, FakeTrack()))
+            return None
+        if payload == b"inter":
+            self.dropped["no_keyframe"] = self.dropped.get("no_keyframe", 0) + 1
             return None
         if payload == b"hevc":
             self.unsupported.add("HEVC (hvc1)")
@@ -80,6 +84,7 @@ class FakePublication:
         self.request = request
         self.evicted: Deferred[Eviction] = Deferred()
         self.calls: list[tuple[str, Any]] = []
+        self.is_abusive = False
 
     def write(self, sample: Sample) -> None:
         self.calls.append(("write", (sample.dts, sample.payload)))

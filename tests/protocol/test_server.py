@@ -4,12 +4,14 @@ from typing import cast
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from rapidrtmp.interfaces import AccessDenied, Refusal
 from rapidrtmp.protocol.connection import RTMPServerProtocol
+from rapidrtmp.protocol.ingest import MAX_CHANGES
 from rapidrtmp.protocol.server import ServerSettings
 from rapidrtmp.rtmp import status
 from rapidrtmp.rtmp.limits import Limits
@@ -246,10 +248,23 @@ class ViolationTests(ServerTestCase):
         self.assertTrue(transport.disconnected)
         self.assertEqual(self.factory.errors, {"chunk_size": 1})
         self.assertEqual(len(publication.closes()), 1)
+        self.assertTrue(publication.is_abusive)
         protocol.dataReceived(media(1))
         self.lose(protocol)
         self.assertEqual(len(publication.closes()), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_flapping(self) -> None:
+        """A configuration that keeps changing is refused in words, and the encoder kept away."""
+        protocol, transport, publication = self.publish()
+        protocol.dataReceived(CONFIG * MAX_CHANGES + media(1))
+        self.assertEqual(answers(transport)[1:], [(1, "onStatus", "NetStream.Publish.Rejected")])
+        self.assertIn(b"configuration", transport.value())
+        self.assertTrue(transport.half_closed)
+        self.assertEqual(self.factory.errors, {"config_flapping": 1})
+        self.assertEqual(len(publication.closes()), 1)
+        self.assertNotIn("write", [name for name, _ in publication.calls])
+        self.assertTrue(publication.is_abusive)
 
     def test_error_behind_a_grant(self) -> None:
         """A violation among the bytes that waited for the grant ends the connection too."""
@@ -304,6 +319,64 @@ class ViolationTests(ServerTestCase):
         self.assertEqual(len(publication.closes()), 1)
 
 
+class LogTests(ServerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.lines: list[str] = []
+        observer = cast(ILogObserver, self._observe)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def _observe(self, event: LogEvent) -> None:
+        self.lines.append(f"{event['log_level'].name} {formatEvent(event)}")
+
+    def test_refused(self) -> None:
+        """A refusal is one line, whoever decides it, and quotes nothing that was sent."""
+        self.manager.answer = AccessDenied(Refusal.DENIED, "no such token")
+        for publish, line in (
+            (PUBLISH, "key: refused, NetStream.Publish.Denied: no such token"),
+            (
+                call("publish", 3.0, None, "a key?token=secret", msid=1),
+                "refused, NetStream.Publish.BadName: the stream key may have 1 to 128 "
+                "of the characters A-Z a-z 0-9 _ - only",
+            ),
+            (
+                call("publish", 3.0, None, "key?token=secret", msid=7),
+                "refused, NetStream.Publish.Rejected: publish without createStream",
+            ),
+        ):
+            with self.subTest(line=line):
+                self.lines.clear()
+                protocol, transport = self.server.connect()
+                protocol.dataReceived(HANDSHAKE + CONNECT + publish)
+                self.assertTrue(transport.half_closed)
+                self.clock.advance(2.0)
+                self.lose(protocol)
+                name = f"info RTMP {protocol.connection_id} 192.0.2.1"
+                space = " " if line.startswith("key") else ": "
+                self.assertEqual(self.lines, [name + space + line])
+
+    def test_strangers(self) -> None:
+        """Clients that never publish cannot fill the log; a publisher's lines are not theirs."""
+        publisher, _, _ = self.publish()
+        for _ in range(self.factory.log_budget.lines + 20):
+            protocol, _ = self.server.connect()
+            protocol.dataReceived(b"GET / HTTP/1.1\r\n")
+            self.lose(protocol)
+        self.assertEqual(len(self.lines), self.factory.log_budget.lines)
+        self.assertIn("no more such lines", self.lines[-1])
+        self.assertEqual(
+            self.factory.errors, {"wrong_protocol": self.factory.log_budget.lines + 20}
+        )
+        self.lines.clear()
+        for _ in range(self.server.factory.settings.max_ungranted + 20):
+            self.server.connect(host="192.0.2.2")
+        self.assertEqual(len(self.lines), 3)
+        self.assertIn("too_many_connections", self.lines[-1])
+        publisher.dataReceived(control(1, 1))
+        self.assertIn("key: closed, chunk_size", self.lines[-1])
+
+
 class DeadlineTests(ServerTestCase):
     def test_handshake(self) -> None:
         """The handshake has ten seconds in all, however slowly bytes drip in."""
@@ -353,6 +426,7 @@ class DeadlineTests(ServerTestCase):
         self.clock.pump([1.0, 1.0])
         protocol.dataReceived(media(3, b"hevc"))
         protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertFalse(publication.is_abusive)
         dropped = [argument for name, argument in publication.calls if name == "dropped"]
         self.assertEqual(dropped, [2, 1])
 

@@ -258,7 +258,7 @@ class LimitTests(SynchronousTestCase):
         """The sum of unfinished messages is limited, in both ways that chunks are taken."""
         for size in (128, 4096):
             with self.subTest(size=size):
-                limits = Limits(message_before_publish=50_000, partial_bytes=200_000)
+                limits = Limits(message_before_publish=50_000, partial_bytes_before_publish=200_000)
                 reader = Reader(limits, size)
                 error = None
                 for csid in range(3, 30):
@@ -274,7 +274,7 @@ class LimitTests(SynchronousTestCase):
 
     def test_partial_is_given_back(self) -> None:
         """Finished messages do not count any more."""
-        limits = Limits(message_before_publish=50_000, partial_bytes=60_000)
+        limits = Limits(message_before_publish=50_000, partial_bytes_before_publish=60_000)
         reader = Reader(limits)
         for _ in range(10):
             for piece in chunks(bytes(40_000)):
@@ -284,7 +284,9 @@ class LimitTests(SynchronousTestCase):
 
     def test_small_pieces_are_charged(self) -> None:
         """Memory is counted, not payload: single bytes cost more than their number."""
-        reader = Reader(Limits(message_before_publish=50_000, partial_bytes=20_000), 40_000)
+        reader = Reader(
+            Limits(message_before_publish=50_000, partial_bytes_before_publish=20_000), 40_000
+        )
         wire = chunks(bytes(40_000), size=40_000)[0]
 
         def drip() -> None:
@@ -297,6 +299,7 @@ class LimitTests(SynchronousTestCase):
     def test_unfinished_messages_do_not_keep_reads(self) -> None:
         """Little of each read kept costs little, not the whole read."""
         decoder = ChunkDecoder(Limits(message_before_publish=1 << 20), lambda *message: None)
+        decoder.max_partial_bytes = 1 << 21
         decoder.chunk_size = 4096
         further = chunks(bytes(65_000), csid=4, size=65_000)[0][:12] + bytes(4096)
         further += b"".join(basic(3, 4) + bytes(4096) for _ in range(14))

@@ -11,7 +11,7 @@ from rapidrtmp.amf import amf0
 from rapidrtmp.amf.values import UNDEFINED, Value
 from rapidrtmp.rtmp import status
 from rapidrtmp.rtmp.errors import ProtocolError
-from rapidrtmp.rtmp.events import ConnectRequested, Event, PublishRequested, Unpublished
+from rapidrtmp.rtmp.events import ConnectRequested, Event, PublishRequested, Refused, Unpublished
 from rapidrtmp.rtmp.limits import Limits
 from rapidrtmp.rtmp.netconnection import State
 from rapidrtmp.rtmp.session import ServerSession
@@ -21,6 +21,7 @@ from tests.rtmp.wire import (
     C2,
     HANDSHAKE,
     Message,
+    basic,
     call,
     calls,
     chunks,
@@ -65,7 +66,7 @@ class Client:
                 self.events += events
                 last = events[-1]
                 events = []
-                if not isinstance(last, Unpublished) and self._decide(last):
+                if not isinstance(last, Unpublished | Refused) and self._decide(last):
                     events = self.session.accept(last, self.now)
         finally:
             self.sent += b"".join(self.session.data_to_send())
@@ -174,6 +175,7 @@ class ConnectTests(SynchronousTestCase):
         client.receive(HANDSHAKE + call("connect", 1.0, {"app": 5.0}))
         self.assertEqual(codes(client.answers()), [(0, "_error", "NetConnection.Connect.Rejected")])
         self.assertIs(client.session.state, State.CLOSED)
+        self.assertEqual(names(client.events), ["Refused"])
 
     def test_second_connect(self) -> None:
         """A second connect is an error, and the end."""
@@ -393,10 +395,15 @@ class DialogueTests(SynchronousTestCase):
 
 class PublishTests(SynchronousTestCase):
     def refused(self, client: Client, code: str, message_stream_id: int = 1) -> None:
-        """The client was told so, and the session is over."""
-        self.assertEqual(codes(client.answers()), [(message_stream_id, "onStatus", code)])
+        """The client was told so, the owner as well, and the session is over."""
+        answers = client.answers()
+        self.assertEqual(codes(answers), [(message_stream_id, "onStatus", code)])
         self.assertIs(client.session.state, State.CLOSED)
-        self.assertEqual(names(client.events), ["ConnectRequested"])
+        self.assertEqual(names(client.events), ["ConnectRequested", "Refused"])
+        refused = client.events[-1]
+        assert isinstance(refused, Refused)
+        self.assertEqual(refused.code, code)
+        self.assertIn(refused.description, str(calls(answers)))
 
     def test_bad_names(self) -> None:
         """Names that make no valid key are refused at once."""
@@ -461,7 +468,7 @@ class PublishTests(SynchronousTestCase):
         client.receive(b"".join(chunks(b"mine", msid=1) + chunks(b"not", csid=7, msid=2)))
         self.assertEqual(client.media, [(9, 0, b"mine")])
         self.assertEqual(client.session.dropped, {"other_stream": 1})
-        self.assertEqual(client.events, [])
+        self.assertEqual(names(client.events), ["Refused"])
 
     def test_media_on_unopened_stream(self) -> None:
         """Devices that get the message stream id wrong are understood."""
@@ -541,6 +548,18 @@ class PublishTests(SynchronousTestCase):
             self.assertIs(client.session.state, State.CLOSED)
             self.assertEqual(client.session.data_to_send(), [])
 
+    def test_finish_while_waiting(self) -> None:
+        """A client that asked to publish is told why there will be no answer."""
+        client = Client(decide=lambda event: isinstance(event, ConnectRequested))
+        client.receive(HANDSHAKE + CONNECT + CREATE + PUBLISH)
+        client.answers()
+        client.session.finish(status.PUBLISH_REJECTED, "going down")
+        client.sent += b"".join(client.session.data_to_send())
+        self.assertEqual(codes(client.answers()), [(1, "onStatus", "NetStream.Publish.Rejected")])
+        request = client.events[-1]
+        assert isinstance(request, PublishRequested)
+        self.assertEqual(client.session.accept(request, 0.0), [])
+
     def test_finish_inside_media(self) -> None:
         """A session that is ended while it delivers media delivers no more of that read."""
         client = published()
@@ -592,6 +611,7 @@ class CommandTests(SynchronousTestCase):
                 client.receive(call("play", 5.0, None, name, msid=1))
                 answers = client.answers()
                 self.assertEqual(codes(answers), [(1, "onStatus", "NetStream.Play.Failed")])
+                self.assertEqual(names(client.events)[1:], ["Refused"])
                 text = str(calls(answers))
                 self.assertIn(page, text)
                 self.assertNotIn("secret", text)
@@ -610,19 +630,54 @@ class CommandTests(SynchronousTestCase):
                 self.assertEqual(client.session.dropped, {"amf": 1})
 
     def test_flood(self) -> None:
-        """So many commands in a second, and no more."""
-        client = connected(Limits(commands_per_second=100))
+        """So many commands in a second, and no more; a clock that is put back starts anew."""
+        client = connected(Limits(messages_per_second=100))
         what = call("what", 0.0)
         client.now = 5.0
         client.receive(what * 100)
         client.now = 6.0
         client.receive(what * 100)
+        client.now = -3600.0
+        client.receive(what * 100)
         error = self.assertRaises(ProtocolError, client.receive, what)
         self.assertEqual(error.reason, "flood")
 
+    def test_small_messages_flood(self) -> None:
+        """A message may take one byte on the wire: all but a publisher's media are counted."""
+        for type_id in (1, 3, 4, 5, 6, 8, 9, 16, 22):
+            for client in (
+                connected(Limits(messages_per_second=100)),
+                published(Limits(messages_per_second=100)),
+            ):
+                with self.subTest(type_id=type_id, state=client.session.state):
+                    body = (1000).to_bytes(4, "big") if type_id in (1, 5) else b""
+                    start = b"".join(chunks(body, type_id=type_id))
+                    error = self.assertRaises(
+                        ProtocolError, client.receive, start + (basic(3, 4) + body) * 100
+                    )
+                    self.assertEqual(error.reason, "flood")
+
+    def test_media_is_no_flood(self) -> None:
+        """An accepted publisher may send any number of frames."""
+        client = published(Limits(messages_per_second=10))
+        client.receive(b"".join(chunks(b"frame") * 1000))
+        self.assertEqual(len(client.media), 1000)
+
+    def test_partial_bytes(self) -> None:
+        """Unfinished messages may take much memory from the grant to the unpublish only."""
+        limits = Limits(partial_bytes_before_publish=100_000)
+        parts = [chunks(bytes(60_000), csid=csid, size=60_000, length=65_000)[0] for csid in (6, 7)]
+        wire = control(1, 60_000) + b"".join(parts)
+        again = published(limits)
+        again.receive(DELETE)
+        for client in (connected(limits), again):
+            error = self.assertRaises(ProtocolError, client.receive, wire)
+            self.assertEqual(error.reason, "partial_bytes")
+        published(limits).receive(wire)
+
     def test_data_flood(self) -> None:
-        """Data messages count as commands."""
-        client = published(Limits(commands_per_second=100))
+        """Data messages count, too."""
+        client = published(Limits(messages_per_second=100))
         wire = b"".join(chunks(b"\x05", type_id=18))
         error = self.assertRaises(ProtocolError, client.receive, wire * 101)
         self.assertEqual(error.reason, "flood")
@@ -665,6 +720,14 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(client.session.dropped, {"unknown_type": 1, "aggregate": 1})
         client.receive(b"".join(chunks(tag(8, 5, b"b"), type_id=22, time=2000)))
         self.assertEqual(client.media[-1], (8, 2000, b"b"))
+
+    def test_long_aggregate(self) -> None:
+        """Only so many of the messages in one aggregate are taken."""
+        client = published(Limits(aggregated_messages=10))
+        tag = b"\x08\0\0\1" + bytes(7) + b"a" + bytes(4)
+        client.receive(b"".join(chunks(tag * 10, type_id=22) + chunks(tag * 11, type_id=22)))
+        self.assertEqual(len(client.media), 20)
+        self.assertEqual(client.session.dropped, {"aggregate": 1})
 
     def test_acknowledges(self) -> None:
         """Bytes are acknowledged at half the window that the client asked for."""

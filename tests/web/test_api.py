@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from rapidrtmp.auth.tokens import TooManyTokens
@@ -131,6 +132,7 @@ class PublishTests(APITestCase):
             "text/plain",
             "multipart/form-data",
             "x",
+            "\xff\xfe",
         ):
             response = self.publish(body, ("Content-Type", value))
             self.assertEqual(response.code, 415)
@@ -212,10 +214,22 @@ class PublishTests(APITestCase):
         self.assertEqual(response.code, 503)
         self.assertEqual(response.json(), {"error": "there are 10 publish tokens already"})
         self.tokens.failure = OSError("disk full")
-        response = self.publish(b'{"streamKey": "k"}')
+        with capturedLogs() as events:
+            response = self.publish(b'{"streamKey": "k"}')
         self.assertEqual(response.code, 500)
         self.assertEqual(response.json(), {"error": "failed to generate token"})
-        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["no publish token could be stored: disk full"],
+        )
+
+    def test_fault_of_ours(self) -> None:
+        """What nobody expected is 500 without a detail, and in the log with its traceback."""
+        self.tokens.failure = ZeroDivisionError("secret")
+        response = self.publish(b'{"streamKey": "k"}')
+        self.assertEqual(response.code, 500)
+        self.assertEqual(response.json(), {"error": "internal server error"})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
 class StreamsTests(APITestCase):

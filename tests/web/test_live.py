@@ -6,6 +6,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from rapidrtmp.interfaces import NO_CACHE, NotFound, NotReady, Representation
+from rapidrtmp.web.live import MAX_AGENT
 from tests.web.fakes import Connection, FakeManager, FakeOutput, FakeStream, Response, site_for
 
 PLAYLIST = Representation(b"#EXTM3U\n", "application/vnd.apple.mpegurl", NO_CACHE, "p1")
@@ -100,6 +101,8 @@ class LiveTests(SynchronousTestCase):
         self.ask("/live/k/index.m3u8", ("User-Agent", "VLC/3"))
         self.ask("/live/k/1.m4s", ("User-Agent", "VLC/3"))
         self.assertEqual(self.stream.admitted, [("192.0.2.7", "VLC/3")])
+        self.ask("/live/k/index.m3u8", ("User-Agent", "x" * 9000))
+        self.assertEqual(self.stream.admitted[1:], [("192.0.2.7", "x" * MAX_AGENT)])
         self.stream.room = False
         response = self.ask("/live/k/index.m3u8")
         self.assertEqual((response.code, response.headers["retry-after"]), (503, "10"))

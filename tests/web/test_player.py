@@ -60,9 +60,19 @@ class PageTests(PlayerTestCase):
 
     def test_deeper(self) -> None:
         """Below a key, and beside the root, there is nothing."""
-        for path in ("/player/k/x", "/player/k/", "//", "/index.html", "/favicon.ico"):
+        for path in (
+            "/player/k/x",
+            "/player/k/",
+            "//",
+            "/index.html",
+            "/favicon.ico",
+            "/health/x",
+            "/ready/x",
+            "/streams.json/x",
+        ):
             response = self.ask(path)
             self.assertEqual(response.code, 404, path)
+            self.assertEqual(response.headers["x-content-type-options"], "nosniff")
             self.assertEqual(response.json(), {"error": "there is nothing at this address"})
             self.assertEqual(response.headers["access-control-allow-origin"], "*")
 

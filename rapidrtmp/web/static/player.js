@@ -348,10 +348,23 @@ function tick() {
   }
   if (stalledFor === 0) bufferedInStall = false;
   stalledFor += 1;
+  if (stalledFor === STALL && isOver()) {
+    ended();
+    video.pause();
+    return;
+  }
   if (stalledFor === STALL && page.state === "playing") {
     show("stalled", "Waiting for more…", "The publisher paused, or the network is slow.");
   }
   if (stalledFor % STALL_CHECK === 0) checkStall(watch);
+}
+
+/** Tell whether the last of a stream that is over has been played. hls.js does not tell it to the
+    browser when the sound has a hole of less than its maxBufferHole, as after a reconnect. */
+function isOver() {
+  const level = page.hls && page.hls.levels[page.hls.loadLevel];
+  const details = level && level.details;
+  return Boolean(details) && !details.live && video.currentTime > details.edge - 1;
 }
 
 /** Find out whether a stalled stream is over, was started anew, or is only late. */
