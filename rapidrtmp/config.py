@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 from rapidrtmp.config_values import (
     ADDRESS,
@@ -360,6 +361,13 @@ def warnings(settings: Settings) -> list[str]:
     lines = []
     if not settings.auth_required:
         lines.append("AUTH_REQUIRED=false: ANYBODY who can reach RTMP_ADDR may publish any stream")
+    ingest = urlsplit(settings.rtmp_ingest_addr)
+    port = settings.rtmp_addr.rpartition(":")[2]
+    if ingest.hostname == "localhost" and port.isdigit() and port not in ("0", str(ingest.port or 1935)):
+        lines.append(
+            f"RTMP_INGEST_ADDR={settings.rtmp_ingest_addr}: encoders are told another port than "
+            f"RTMP_ADDR={settings.rtmp_addr}"
+        )
     if settings.hls_max_segments < 6:
         lines.append(
             f"HLS_MAX_SEGMENTS={settings.hls_max_segments}: fewer than 6 segments leave players "

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from rapidrtmp import config
+from rapidrtmp import __version__, config
 from rapidrtmp.amf.reader import Limits as AMFLimits
 from rapidrtmp.auth.open import OpenAuthenticator
 from rapidrtmp.auth.tokens import TokenStore
@@ -22,12 +22,13 @@ from rapidrtmp.demo import DEMO_KEY, DemoPublisher, announcement
 from rapidrtmp.flv.demuxer import Demuxer
 from rapidrtmp.listener import Listener
 from rapidrtmp.media.segmentation import Segmentation
-from rapidrtmp.outputs.hls import HLSMaker, HLSSettings
+from rapidrtmp.outputs.hls import HLSMaker, HLSOutput, HLSSettings
 from rapidrtmp.outputs.retention import AFTER_END, sweep
 from rapidrtmp.protocol.server import RTMPServerFactory, ServerSettings
 from rapidrtmp.rtmp.limits import Limits
 from rapidrtmp.storage.backends import open_storage, probe
 from rapidrtmp.storage.local import LocalStorage
+from rapidrtmp.stream.lifecycle import StreamState
 from rapidrtmp.stream.manager import StreamManager, StreamSettings
 from rapidrtmp.stream.records import RecordStore
 from rapidrtmp.web.site import make_site
@@ -108,6 +109,13 @@ class RapidRTMPService(MultiService):
         self._must(self.tokens.load(), "STATE_DIR", self.settings.state_dir)
         self._must(probe(self._storage), "STORAGE_DIR", self.settings.storage_dir)
         self._must(self.manager.restore(), "STATE_DIR", self.settings.state_dir)
+        self._log.info(
+            "RapidRTMP {version}: storage {kind} in {storage}, state in {state}",
+            version=__version__,
+            kind=self.settings.storage_type,
+            storage=self.settings.storage_dir.absolute(),
+            state=self.settings.state_dir.absolute(),
+        )
         for line in config.warnings(self.settings):
             self._log.warn("{line}", line=line)
         super().startService()
@@ -119,7 +127,7 @@ class RapidRTMPService(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        self._log.info("stopping: {count} streams", count=len(self.manager.streams()))
+        self._log.info("stopping; streams: {count}", count=len(self.manager.streams()))
         self.manager.draining = True
         await self.rtmp.stopService()
         if self._tick.running:
@@ -155,6 +163,15 @@ class RapidRTMPService(MultiService):
             raise failures[0]
 
     def _probe_storage(self) -> Deferred[str]:
+        # The probe is small: it may still fit where a segment does not.
+        errors = [
+            output.storage_error
+            for stream in self.manager.streams()
+            for output in stream.outputs
+            if isinstance(output, HLSOutput) and output.storage_error
+        ]
+        if errors:
+            return succeed(f"cannot be written: {errors[0]}")
         return probe(self._storage).addCallbacks(
             lambda _: "ok", lambda failure: f"cannot be written: {failure.getErrorMessage()}"
         )
@@ -169,19 +186,25 @@ class RapidRTMPService(MultiService):
             Segmentation.LONGEST_FIRST, self.settings.hls_segment_duration
         )
         age = AFTER_END + longest
-        alive = {(stream.key, stream.life) for stream in self.manager.streams()}
-        self._remove_older(alive, started - age)
-        self._sweep_again = self._reactor.callLater(age, self._remove_older, set(), started)
+        self._remove_older(started - age)
+        self._sweep_again = self._reactor.callLater(age, self._remove_older, started)
 
-    def _remove_older(self, alive: set[tuple[str, str]], before: float) -> None:
+    def _remove_older(self, before: float) -> None:
+        # A stream that still waits for its publisher may need its playlists, to end them.
+        waiting = {
+            (stream.key, stream.life)
+            for stream in self.manager.streams()
+            if stream.state is StreamState.IDLE
+        }
+
         def swept(removed: int) -> None:
             if removed:
-                self._log.info("removed {removed} files of ended streams", removed=removed)
+                self._log.info("removed {removed} old files", removed=removed)
 
         def failed(failure: Failure) -> None:
             self._log.error("old files: {error}", error=failure.getErrorMessage())
 
-        sweeping = sweep(self._storage, alive, before)
+        sweeping = sweep(self._storage, waiting, before)
         Deferred.fromCoroutine(sweeping).addCallbacks(swept, failed)
 
 
@@ -250,7 +273,10 @@ class _Demo(DemoPublisher):
         rtmp, http = self._server.rtmp.port, self._server.http.port
         if not self._is_announced:
             self._is_announced = True
-            url = await self._url(OBS_KEY, self._server.settings.rtmp_ingest_addr)
+            ingest = self._server.settings.rtmp_ingest_addr
+            if ingest == Settings().rtmp_ingest_addr:
+                ingest = f"rtmp://localhost:{rtmp}"
+            url = await self._url(OBS_KEY, ingest)
             print(announcement(f"http://localhost:{http}", url), flush=True)
         return await self._url(DEMO_KEY, f"rtmp://localhost:{rtmp}")
 

@@ -241,6 +241,11 @@ class LoadTests(SynchronousTestCase):
         self.assertIn("ANYBODY", line)
         (line,) = config.warnings(load({"HLS_MAX_SEGMENTS": "5"}))
         self.assertIn("HLS_MAX_SEGMENTS=5", line)
+        (line,) = config.warnings(load({"RTMP_ADDR": ":11935"}))
+        self.assertIn("RTMP_INGEST_ADDR=rtmp://localhost:1935", line)
+        for ingest in ("rtmp://localhost:11935", "rtmp://live.example.org"):
+            settings = load({"RTMP_ADDR": ":11935", "RTMP_INGEST_ADDR": ingest})
+            self.assertEqual(config.warnings(settings), [])
 
 
 class EndpointTests(SynchronousTestCase):

@@ -63,6 +63,8 @@ class CommitQueue:
         self.bytes_waiting = 0
         self.files_lost = 0
         """Files that were given up because the store failed for too long."""
+        self.error: str | None = None
+        """Why the newest try failed; None when it did not."""
         self.failures = 0
         """Tries that failed."""
 
@@ -140,8 +142,11 @@ class CommitQueue:
         done.addCallbacks(self._done, self._failed)
 
     def _done(self, _: None) -> None:
-        if self._tries:
-            self._log.info("storage works again")
+        step = self._current
+        assert step is not None
+        if self.error is not None:
+            self._log.info("storage works again: {path}", path=step.path)
+        self.error = None
         self._pause = self.FIRST_PAUSE
         self._tries = 0
         self._current = None
@@ -152,11 +157,12 @@ class CommitQueue:
         assert step is not None
         self.failures += 1
         self._tries += 1
+        self.error = failure.getErrorMessage()
         if self._tries == 1:
             self._log.error(
                 "storage fails at {path}: {error}; the live stream goes on from memory",
                 path=step.path,
-                error=failure.getErrorMessage(),
+                error=self.error,
             )
         if isinstance(step, _Delete) or (self._flushing and self._tries >= self.LAST_TRIES):
             self._give_up(step)

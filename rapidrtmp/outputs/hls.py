@@ -149,6 +149,11 @@ class HLSOutput:
         """Fire when storage has what it can have."""
         return self._queue.flush()
 
+    @property
+    def storage_error(self) -> str | None:
+        """Why storage does not take this stream's files; None when it does."""
+        return self._queue.error
+
     # The viewers' side (IHTTPOutput).
 
     def representation(self, path: tuple[str, ...]) -> Representation | Deferred[Representation]:

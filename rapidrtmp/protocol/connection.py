@@ -20,6 +20,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from rapidrtmp.address import plain_address
 from rapidrtmp.interfaces import AccessDenied, AccessRequest, Refusal
 from rapidrtmp.protocol.ingest import Ingest, Unusable
 from rapidrtmp.protocol.log_budget import LogBudget
@@ -102,7 +103,7 @@ class RTMPServerProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """Count the connection in, or close it at once when there are too many."""
-        self._peer = getattr(self.transport.getPeer(), "host", "local")
+        self._peer = plain_address(getattr(self.transport.getPeer(), "host", "local"))
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)

@@ -1,11 +1,17 @@
 """The states of a stream, and what of it outlives the process."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
+from math import isfinite
 from typing import Any
+
+from rapidrtmp.media.key import is_stream_key
 
 EPOCH = 1_577_836_800
 """2020-01-01T00:00:00Z, from which first Media Sequence Numbers are counted."""
+LIFE = re.compile(r"[0-9a-f]{16}")
+"""The name of a life."""
 RESERVE = 1000
 """Media Sequence Numbers that one write of the record covers."""
 
@@ -50,29 +56,29 @@ class Record:
         }
 
     @classmethod
-    def from_json(cls, key: str, value: dict[str, Any]) -> "Record":
+    def from_json(cls, key: str, value: object) -> "Record":
         """Read a record.
 
         Raises:
-            KeyError, TypeError: it is not one.
+            ValueError: it is not one.
         """
-        record = cls(
-            key,
-            value["life"],
-            value["reserved"],
-            value["discontinuity"],
-            value["targetDuration"],
-            value["idleSince"],
-        )
-        if not (
-            isinstance(record.life, str)
-            and isinstance(record.reserved, int)
-            and isinstance(record.discontinuity, int)
-            and isinstance(record.target_duration, int | None)
-            and isinstance(record.idle_since, int | float | None)
-        ):
-            raise TypeError("a field of the stream record has the wrong type")
-        return record
+        match value:
+            case {
+                "life": str(life),
+                "reserved": int(reserved),
+                "discontinuity": int(discontinuity),
+                "targetDuration": int() | None as target_duration,
+                "idleSince": int() | float() | None as idle_since,
+            } if (
+                is_stream_key(key)
+                and LIFE.fullmatch(life)
+                and reserved >= 0
+                and discontinuity >= 0
+                and (target_duration is None or target_duration > 0)
+                and (idle_since is None or isfinite(idle_since))
+            ):
+                return cls(key, life, reserved, discontinuity, target_duration, idle_since)
+        raise ValueError(f"no valid record for the key {key[:128]!r}")
 
 
 def first_sequence(now: float, reserved: int = 0) -> int:

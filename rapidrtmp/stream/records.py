@@ -1,6 +1,6 @@
 """Keeps the records of all streams in one file of the state directory."""
 
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -49,12 +49,11 @@ class RecordStore:
 
     def _loaded(self, state: dict[str, object] | None) -> list[Record]:
         try:
-            records = [
-                Record.from_json(key, cast("dict[str, Any]", value))
-                for key, value in (state or {}).items()
-            ]
-        except (KeyError, TypeError) as error:
-            raise StateError(f"{PATH}: not a record of a stream: {error!r}") from error
+            records = [Record.from_json(key, value) for key, value in (state or {}).items()]
+        except ValueError as error:
+            raise StateError(
+                f"state file {PATH} holds {error}; repair it or move it away"
+            ) from error
         self._records = {record.key: record.as_json() for record in records}
         return records
 

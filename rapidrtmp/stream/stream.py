@@ -1,5 +1,6 @@
 """A stream: outlives its publishers, owns its timeline, and feeds its outputs."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from rapidrtmp.interfaces import AccessRequest, Grant, IHTTPOutput, IOutput
+from rapidrtmp.interfaces import AccessRequest, Grant, IHTTPOutput, IOutput, Refusal
 from rapidrtmp.media.segmentation import Boundary, Segmentation
 from rapidrtmp.media.timeline import Timeline
 from rapidrtmp.media.track import Sample, Track
@@ -17,6 +18,9 @@ from rapidrtmp.stream.publication import Eviction, Publication
 from rapidrtmp.stream.statistics import Statistics
 from rapidrtmp.stream.viewers import Viewers
 
+JUMPS = 20
+JUMPS_PERIOD = 60.0
+"""A publisher whose clock jumps so often in so many seconds is sent away."""
 LEADING_SILENCE = 5.0
 """Seconds after which a leading track that stopped hands over to those that flow on."""
 
@@ -85,6 +89,7 @@ class Stream:
         self._live: dict[int, Track] = {}
         self._leading: Track | None = None
         self._leading_at = 0.0
+        self._jumps: deque[float] = deque(maxlen=JUMPS)
         self._probe: Probe | None = None
         self._probe_timer: IDelayedCall | None = None
         if record.reserved:
@@ -272,7 +277,8 @@ class Stream:
             self.statistics.frames_dropped += 1
             return
         if self.timeline.place(sample):
-            self._log.warn("stream {key}: the encoder's clock jumped", key=self.key)
+            if not self._endure_jump(now):
+                return
             self._interrupt()
             self.segmentation.anchor(sample.dts * 1000 // track.timescale, now)
         if track is self._leading:
@@ -284,6 +290,22 @@ class Stream:
             self.segmentation.precede(sample)
         for output in self.outputs:
             output.sample_received(sample)
+
+    def _endure_jump(self, now: float) -> bool:
+        """Note that the encoder's clock jumped; send a publisher away whose clock is broken.
+
+        Each jump is a discontinuity with files of its own.
+        """
+        jumps = self._jumps
+        if not jumps or now - jumps[-1] > JUMPS_PERIOD:
+            self._log.warn("stream {key}: the encoder's clock jumped", key=self.key)
+        jumps.append(now)
+        publication = self.publication
+        if len(jumps) < JUMPS or now - jumps[0] > JUMPS_PERIOD or publication is None:
+            return True
+        publication.is_abusive = True
+        publication.evict(Eviction(Refusal.REJECTED, "the encoder's clock jumps all the time"))
+        return False
 
     def _cut(self, boundaries: Sequence[Boundary]) -> None:
         """Tell the outputs where new segments start."""

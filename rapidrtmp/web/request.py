@@ -15,6 +15,7 @@ from twisted.web import http, server
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 
+from rapidrtmp.address import plain_address
 from rapidrtmp.web.responses import allow_any_origin, error_body
 
 MAX_BODY = 64 * 1024
@@ -134,12 +135,12 @@ class Request(server.Request):
     @property
     def address(self) -> str:
         """IP address of the client, '' where it has none."""
-        return getattr(self.getClientAddress(), "host", "")
+        return plain_address(getattr(self.getClientAddress(), "host", ""))
 
     @property
     def local_address(self) -> str:
         """IP address that the client connected to, '' where there is none."""
-        return getattr(self.getHost(), "host", "")
+        return plain_address(getattr(self.getHost(), "host", ""))
 
     @property
     def is_gone(self) -> bool:

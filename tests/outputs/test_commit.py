@@ -43,6 +43,15 @@ class CommitQueueTests(SynchronousTestCase):
         else:
             self.storage.error = OSError("disk full")
 
+    def test_error(self) -> None:
+        """What is wrong with storage can be asked for until it works again."""
+        self.assertIsNone(self.queue.error)
+        self.outage()
+        self.put("1")
+        self.assertEqual(self.queue.error, "disk full")
+        self.outage(clear=1.0)
+        self.assertIsNone(self.queue.error)
+
     def test_in_order(self) -> None:
         """Files are written in the order in which they came."""
         self.storage.is_slow = True

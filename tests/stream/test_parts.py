@@ -23,6 +23,10 @@ BROKEN = (
     ("discontinuity", None),
     ("targetDuration", "2"),
     ("idleSince", "now"),
+    ("life", "../../etc"),
+    ("reserved", -1),
+    ("discontinuity", -1),
+    ("targetDuration", 0),
 )
 
 
@@ -152,6 +156,8 @@ class RecordTests(SynchronousTestCase):
                         del broken[name]
                     self.store._file.save({"key": broken})
                     self.failureResultOf(RecordStore(self.storage).load(), StateError)
+        self.store._file.save({"../key": RECORD.as_json()})
+        self.failureResultOf(RecordStore(self.storage).load(), StateError)
         self.store._file.save({"key": 5})
         self.failureResultOf(RecordStore(self.storage).load(), StateError)
         self.storage.put(PATH, (b"{",), "", NO_CACHE)

@@ -7,7 +7,7 @@ from rapidrtmp.media.segmentation import CLOCK
 from rapidrtmp.media.track import AUDIO_TRACK_ID, VIDEO_TRACK_ID, Track
 from rapidrtmp.stream.lifecycle import StreamState
 from rapidrtmp.stream.publication import Eviction
-from rapidrtmp.stream.stream import LEADING_SILENCE
+from rapidrtmp.stream.stream import JUMPS, LEADING_SILENCE
 from tests.isobmff.fakes import AUDIO, VIDEO, FakeAudioConfig, FakeVideoConfig
 from tests.media.samples import audio, milliseconds, video
 from tests.stream.fakes import NOW, FakeOutput, StreamCase
@@ -255,6 +255,28 @@ class ChangeTests(Case):
         [jump] = [b for b in self.output.boundaries if b.is_discontinuity]
         self.assertApproximates(jump.wall, NOW + 25, 0.2)
         self.assertApproximates(jump.time / CLOCK, 5, 0.2)
+
+    def test_clock_that_jumps_all_the_time(self) -> None:
+        """Twenty jumps in a minute end the publication; its address has to wait a while."""
+        encoder = self.encoder()
+        encoder.run(1)
+        for _ in range(JUMPS + 2):
+            encoder.origin += 20
+            encoder.run(1)
+        self.assertFalse(encoder.publication.is_open)
+        eviction = self.successResultOf(encoder.publication.evicted)
+        self.assertIn("clock jumps", eviction.description)
+        self.assertEqual(self.output.words.count("discontinuity"), JUMPS)
+        self.assertIs(self.stream.state, StreamState.IDLE)
+        self.assertIs(self.refused().refusal, Refusal.REJECTED)
+
+    def test_clock_that_jumps_now_and_then(self) -> None:
+        """Jumps that are far apart are endured."""
+        encoder = self.encoder()
+        for _ in range(25):
+            encoder.run(4)
+            encoder.origin += 20
+        self.assertTrue(encoder.publication.is_open)
 
     def test_leading_track_falls_silent(self) -> None:
         """Audio goes on without the video, and with it again from its next key frame."""
