@@ -363,7 +363,8 @@ def warnings(settings: Settings) -> list[str]:
         lines.append("AUTH_REQUIRED=false: ANYBODY who can reach RTMP_ADDR may publish any stream")
     ingest = urlsplit(settings.rtmp_ingest_addr)
     port = settings.rtmp_addr.rpartition(":")[2]
-    if ingest.hostname == "localhost" and port.isdigit() and port not in ("0", str(ingest.port or 1935)):
+    told = ("0", str(ingest.port or 1935))
+    if ingest.hostname == "localhost" and port.isdigit() and port not in told:
         lines.append(
             f"RTMP_INGEST_ADDR={settings.rtmp_ingest_addr}: encoders are told another port than "
             f"RTMP_ADDR={settings.rtmp_addr}"

@@ -1,0 +1,1 @@
+The main job: H.264 and AAC published by RTMP (OBS, FFmpeg, GStreamer) are played as CMAF HLS in any browser, lossless, with publish tokens, reconnects without a gap in the playlist, local or memory storage, a REST API and a player that works offline.
