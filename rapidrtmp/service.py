@@ -31,10 +31,13 @@ from rapidrtmp.storage.local import LocalStorage
 from rapidrtmp.stream.lifecycle import StreamState
 from rapidrtmp.stream.manager import StreamManager, StreamSettings
 from rapidrtmp.stream.records import RecordStore
+from rapidrtmp.stream.stream import Stream
 from rapidrtmp.web.site import make_site
 
 STOP_TIMEOUT = 20.0
 """Seconds for everything that must be put away when the server stops."""
+SEGMENT_PATIENCE = 5.0
+"""Seconds that a segment may be late before the server is not ready."""
 OBS_KEY = "obs"
 """Stream key that the demo offers to the user's own encoder."""
 
@@ -83,7 +86,7 @@ class RapidRTMPService(MultiService):
             tokens=self.tokens,
             ready_checks={
                 "rtmp": lambda: "ok" if self.rtmp.ports else "not listening",
-                "segmenter": lambda: "ok",
+                "segmenter": self._check_segmenter,
                 "storage": self._probe_storage,
                 "streamManager": lambda: "draining" if self.manager.draining else "ok",
             },
@@ -162,13 +165,27 @@ class RapidRTMPService(MultiService):
         if failures:
             raise failures[0]
 
+    def _check_segmenter(self) -> str:
+        """Look for a stream whose media flow while no segment comes of them."""
+        now = self._reactor.seconds()
+        for stream in self.manager.streams():
+            if stream.state is not StreamState.LIVE:
+                continue
+            longest = stream.segmentation.target_duration or Segmentation.LONGEST_FIRST
+            flowing = now - (stream.statistics.last_frame_at or 0.0) < 1.0
+            for output in _hls_outputs(stream):
+                waited = now - max(output.last_segment_at or 0.0, stream.live_since)
+                if flowing and waited > longest + SEGMENT_PATIENCE:
+                    return f"stream {stream.key}: no segment for {waited:.0f} s"
+        return "ok"
+
     def _probe_storage(self) -> Deferred[str]:
         # The probe is small: it may still fit where a segment does not.
         errors = [
             output.storage_error
             for stream in self.manager.streams()
-            for output in stream.outputs
-            if isinstance(output, HLSOutput) and output.storage_error
+            for output in _hls_outputs(stream)
+            if output.storage_error
         ]
         if errors:
             return succeed(f"cannot be written: {errors[0]}")
@@ -206,6 +223,10 @@ class RapidRTMPService(MultiService):
 
         sweeping = sweep(self._storage, waiting, before)
         Deferred.fromCoroutine(sweeping).addCallbacks(swept, failed)
+
+
+def _hls_outputs(stream: Stream) -> list[HLSOutput]:
+    return [output for output in stream.outputs if isinstance(output, HLSOutput)]
 
 
 def _stream_settings(settings: Settings) -> StreamSettings:

@@ -101,6 +101,8 @@ class HLSOutput:
         self._retired: deque[tuple[float, tuple[str, ...]]] = deque()
         self._waiting: set[Deferred[None]] = set()
         self._ended = False
+        self.last_segment_at: float | None = None
+        """Unix time at which the newest segment was complete; None before the first."""
 
     # The stream's side (IOutput).
 
@@ -228,6 +230,7 @@ class HLSOutput:
             for leaving in window.append(segment, self._settings.max_segments):
                 self._retire(leaving, window)
         if changed:
+            self.last_segment_at = self._clock.seconds()
             self._render(list(changed.values()))
             self._delete_due()
             if all(window.segments for window in self._windows.values()):

@@ -63,6 +63,8 @@ class Stream:
         self.state = StreamState.IDLE
         self.started_at: float | None = None
         """Unix time of the first media; None before."""
+        self.live_since = 0.0
+        """Unix time at which the newest continuity of a publication started."""
         self.stopped_at: float | None = None
         self.idle_since = record.idle_since
         """Unix time since which nobody publishes; None while somebody does."""
@@ -259,7 +261,7 @@ class Stream:
         self.segmentation.anchor(self.timeline.begin(samples), probe.started)
         self._set_live(probe.tracks)
         self.state = StreamState.LIVE
-        now = self._clock.seconds()
+        self.live_since = now = self._clock.seconds()
         if self.started_at is None:
             self.started_at = now
         self._log.info(
