@@ -30,6 +30,7 @@ from rapidrtmp.rtmp.errors import ProtocolError
 from rapidrtmp.rtmp.events import ConnectRequested, Event, PublishRequested, Refused
 from rapidrtmp.rtmp.netconnection import State
 from rapidrtmp.rtmp.session import ServerSession
+from rapidrtmp.rtmp.url import redact
 from rapidrtmp.stream.publication import Eviction, Publication
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ class RTMPServerProtocol(Protocol):
             peer=self._peer,
             session_id=self.connection_id,
             credentials=request.parameters,
-            client=request.client,
+            client=redact(request.client),
         )
         decision = self._factory.manager.publish(access)
         decision.addCallbacks(

@@ -19,7 +19,7 @@ from rapidrtmp.stream.publication import Eviction
 from tests.protocol.fakes import FakePublication, FakeTransport, Server
 from tests.rtmp.wire import ANSWER_SIZE, HANDSHAKE, call, chunks, codes, control, read
 
-CONNECT = call("connect", 1.0, {"app": "live", "flashVer": "test"}) + call(
+CONNECT = call("connect", 1.0, {"app": "live", "flashVer": "test rtmp://h/a?token=x"}) + call(
     "createStream", 2.0, None
 )
 PUBLISH = call("publish", 3.0, None, "key?token=secret", "live", msid=1)
@@ -71,7 +71,7 @@ class PublishTests(ServerTestCase):
         [request] = self.manager.requests
         self.assertEqual(
             (request.action, request.key, request.app, request.peer, request.client),
-            ("publish", "key", "live", "192.0.2.1", "test"),
+            ("publish", "key", "live", "192.0.2.1", "test rtmp://h/a?***"),
         )
         self.assertEqual(request.credentials, {"token": "secret"})
         self.assertEqual(request.session_id, protocol.connection_id)
