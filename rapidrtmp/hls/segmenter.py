@@ -10,6 +10,9 @@ from rapidrtmp.isobmff.movie import init_segment
 from rapidrtmp.media.segmentation import CLOCK, LONGEST_LAST, Boundary
 from rapidrtmp.media.track import Sample, Track
 
+HOLE = 0.09
+"""Seconds without a sample that a segment may take along past its cut: its EXTINF is then that of
+its samples. Longer holes end it at the cut, so that EXT-X-TARGETDURATION holds."""
 LATE = 3 * CLOCK
 """How long a track may lag behind a cut before its segment is closed without waiting."""
 
@@ -30,6 +33,8 @@ class TrackSegmenter:
         self.init_uri = f"{self.name}/init-{hashlib.sha256(self.init).hexdigest()[:8]}.mp4"
         """Relative to the media playlist, as all URIs."""
         self._leads = leads
+        # Ticks from which a step over a cut is a hole, and not the cut's distance to a sample.
+        self._hole = max(track.nominal_duration, int(HOLE * track.timescale))
         self._samples: list[Sample] = []
         self._open: Boundary | None = None
         # Boundaries to come, each with the index of its first sample where that is known.
@@ -113,7 +118,7 @@ class TrackSegmenter:
         stop = end
         if following is not None:
             due = self._decoding_time(following)
-            if not samples or after is None or abs(after - due) > self.track.nominal_duration:
+            if not samples or after is None or abs(after - due) > self._hole:
                 stop = due
         stop = max(stop, start + 1)
         self._start = None if following is None else stop
