@@ -214,6 +214,14 @@ class SegmenterTests(Case):
             run = self.run_samples(samples)
             self.assertEqual(self.gaps(run, AUDIO_TRACK_ID), [])
 
+    def test_short_audio_hole(self) -> None:
+        """A hole of 70 ms over a cut: every EXTINF is the sum of its own samples' durations."""
+        samples = interleave(pictures(8), frames(2.05), frames(6, start=2.14))
+        run = self.run_samples(samples)
+        for segment in run.segments[AUDIO_TRACK_ID]:
+            parsed = self.parse(run, AUDIO_TRACK_ID, [segment])
+            self.assertEqual(segment.duration, sum(sample.duration for sample in parsed))
+
     def test_video_stalls(self) -> None:
         """Audio goes on in segments that are not too long while the video is silent."""
         video = pictures(3.4) + pictures(6, start=8.0)
