@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from rapidrtmp.media.track import Sample
 
@@ -25,6 +26,39 @@ class Boundary:
     """Number of discontinuities in the stream's life before this segment's first sample."""
     is_discontinuity: bool
     """This segment does not continue the one before it."""
+    part_target: float = 0.0
+    """Seconds that a Partial Segment of this segment lasts at most; 0 for none."""
+
+
+FEW_FRAMES = 5
+"""Frames that tell too little of a frame rate when there are fewer."""
+LONGEST_FRAME = 0.1
+"""Seconds between frames above which a stream has no Partial Segments: low latency is not
+to be had of it."""
+PART_MARGIN = 0.001
+"""Seconds by which parts of the same number of frames differ: encoders count in ms."""
+PART_SLACK = 1.15
+"""PART-TARGET by the usual duration of a part: room for a frame that lasts longer than was
+expected of it. A usual part must have 85 % of the target (RFC 8216bis 4.4.3.7)."""
+
+
+def part_target(setting: float, frame: float, others: Sequence[float]) -> float:
+    """Return PART-TARGET for parts of as many whole frames as make the setting or just above.
+
+    Args:
+        setting: seconds that a part is to last; 0 for no parts.
+        frame: seconds from frame to frame of the leading track.
+        others: the same of the other tracks whose frames are of equal length.
+
+    Returns:
+        Seconds, whole ms; 0 when the stream cannot be cut so.
+    """
+    longest = max(others, default=0.0)
+    if not setting or not 0 < frame <= LONGEST_FRAME or longest > setting:
+        return 0.0
+    # a little less than a whole frame is the measuring
+    usual = max(1, ceil(setting / frame - 0.05)) * frame + PART_MARGIN
+    return ceil(usual * PART_SLACK * 1000) / 1000
 
 
 class Segmentation:
@@ -56,6 +90,9 @@ class Segmentation:
         sequence: int,
         discontinuity: int = 0,
         target_duration: int | None = None,
+        *,
+        part_duration: float = 0.0,
+        part_target: float | None = None,
     ) -> None:
         """Start, or go on with, a life.
 
@@ -64,14 +101,23 @@ class Segmentation:
             sequence: the first Media Sequence Number.
             discontinuity: discontinuities so far.
             target_duration: EXT-X-TARGETDURATION in seconds, when it was decided before.
+            part_duration: seconds that a Partial Segment is to last at least; 0 for none.
+            part_target: PART-TARGET in seconds, when it was decided before.
         """
         self._setting = segment_duration
+        self._part_setting = part_duration
         self.sequence = sequence
         """Media Sequence Number of the next segment."""
         self.discontinuity = discontinuity
         """Discontinuities so far, a pending one included."""
         self.target_duration = target_duration
         """EXT-X-TARGETDURATION in seconds; None until the first segment is complete."""
+        self.part_target = part_target
+        """PART-TARGET in seconds, 0 for no parts; None until the first segment, which is only then
+        cut into parts, is complete."""
+        self.other_frames: Sequence[float] = ()
+        """Seconds that a frame of each other track lasts, where all last as long. The owner
+        sets it."""
         self.is_open = False
         """Whether the leading track has a sample in this continuity."""
         self._is_discontinuity = False
@@ -85,6 +131,9 @@ class Segmentation:
         self._start = self._last = 0
         self._shortest = self._longest = 0
         self._bytes = 0
+        self._first = 0
+        self._frames = 0
+        self._nominal = 0.0
 
     def anchor(self, ms: int, wall: float) -> None:
         """Tie the timeline to the wall clock, at the start of each continuity.
@@ -95,6 +144,14 @@ class Segmentation:
         """
         self._anchor_time = ms * CLOCK // 1000
         self._anchor_wall = wall
+
+    def wall(self, time: int) -> float:
+        """Return the unix time of a presentation time, in ticks of `CLOCK`."""
+        return self._anchor_wall + (time - self._anchor_time) / CLOCK
+
+    def time(self, wall: float) -> int:
+        """Return the presentation time of a unix time: the inverse of `wall`, from 0 on."""
+        return max(0, self._anchor_time + round((wall - self._anchor_wall) * CLOCK))
 
     def precede(self, sample: Sample) -> None:
         """Take a sample of another track while `is_open` is False.
@@ -123,6 +180,7 @@ class Segmentation:
             return boundaries
         step = dts - self._last
         self._last = dts
+        self._frames += 1
         self._bytes += len(sample.payload) + self.SAMPLE_SIZE
         if self._bytes <= self.LARGEST:
             if not sample.is_random_access:
@@ -163,6 +221,9 @@ class Segmentation:
         """Open a continuity. The units of the leading track may have changed."""
         dts = sample.dts
         self._timescale = timescale = sample.track.timescale
+        self._nominal = sample.track.nominal_duration / timescale
+        self._first = dts
+        self._frames = 1
         self._shift = sample.composition_offset
         self._shortest = int(self._setting * timescale)
         self._set_longest()
@@ -193,6 +254,11 @@ class Segmentation:
             longest = max(self._setting, elapsed / self._timescale)
             self.target_duration = int(longest + 0.5 + self.MARGIN) or 1
             self._set_longest()
+        if self.part_target is None:
+            frame = self._nominal
+            if self._frames >= FEW_FRAMES:
+                frame = (self._last - self._first) / (self._frames - 1) / self._timescale
+            self.part_target = part_target(self._part_setting, frame, self.other_frames)
 
     def _cut_until(self, dts: int) -> list[Boundary]:
         """Cut where the leading track has no sample, so that no segment is too long."""
@@ -209,9 +275,10 @@ class Segmentation:
         boundary = Boundary(
             self.sequence,
             time,
-            self._anchor_wall + (time - self._anchor_time) / CLOCK,
+            self.wall(time),
             self.discontinuity,
             self._is_discontinuity,
+            self.part_target or 0.0,
         )
         self.sequence += 1
         self._is_discontinuity = False

@@ -28,6 +28,13 @@ class Unwrapper:
     def __init__(self) -> None:
         self._last: int | None = None
 
+    def nearest(self, timestamp: int) -> int:
+        """Return the 64-bit time in ms of a timestamp that says nothing of those to come."""
+        last = self._last
+        if last is None:
+            return timestamp
+        return last + (timestamp - last + HALF) % WRAP - HALF
+
     def unwrap(self, timestamp: int) -> int:
         """Return the 64-bit time in ms of a 32-bit timestamp in ms."""
         last = self._last
@@ -55,6 +62,8 @@ class AudioClock:
     """Seconds of deviation from which a timestamp is not jitter any more."""
     FRAMES = 32
     """Frames over which the deviation is averaged: encoders jitter by a frame or so."""
+    FRAME = 0.02
+    """Seconds that a frame is taken to last where nothing tells."""
 
     __slots__ = ("_deviation", "_frame", "_jump", "_next", "_slew", "_timescale", "_tolerance")
 
@@ -63,18 +72,27 @@ class AudioClock:
 
         Args:
             timescale: ticks/s, the sample rate.
-            samples_per_frame: ticks in each frame.
+            samples_per_frame: ticks in each frame; 0 where frames differ.
         """
         self._timescale = timescale
-        self._frame = samples_per_frame
         self._tolerance = int(self.TOLERANCE * timescale)
-        self._slew = min(int(self.SLEW * timescale), samples_per_frame // 2)
         self._jump = int(self.JUMP * timescale)
         self._next: int | None = None
         self._deviation = 0.0
+        self._set_frame(samples_per_frame or int(self.FRAME * timescale))
 
-    def place(self, ms: int) -> int:
-        """Return the decoding time in ticks of the next frame, stamped `ms` (64 bit)."""
+    def _set_frame(self, samples: int) -> None:
+        self._frame = samples
+        # at most half of it: times always grow
+        self._slew = min(int(self.SLEW * self._timescale), samples // 2)
+
+    def place(self, ms: int, samples: int = 0) -> int:
+        """Return the decoding time in ticks of the next frame.
+
+        Args:
+            ms: the frame's timestamp, 64 bit.
+            samples: ticks in this frame; 0 for as many as in the one before.
+        """
         stamped = (ms * self._timescale + 500) // 1000
         dts = self._next
         if dts is None:
@@ -90,6 +108,8 @@ class AudioClock:
             else:
                 dts = stamped
                 self._deviation = 0.0
+        if samples and samples != self._frame:
+            self._set_frame(samples)
         self._next = dts + self._frame
         return dts
 
@@ -156,6 +176,22 @@ class Timeline:
     def end_ms(self) -> int:
         """Where the timeline has come to, in ms: the end of its latest sample."""
         return max([self._start_ms, *(position.end_ms for position in self._positions.values())])
+
+    def ends_ms(self) -> dict[int, int]:
+        """Return where each track of the continuity has come to, in ms, by track id."""
+        return {track_id: position.end_ms for track_id, position in self._positions.items()}
+
+    def place_metadata(self, ms: int) -> int:
+        """Return the time in ms on the timeline of what a publisher says besides the media.
+
+        Where its time has nothing to do with the media's, it is taken to happen now.
+
+        Args:
+            ms: the publisher's, unwrapped.
+        """
+        now = self.end_ms
+        place = ms + self._shift_ms
+        return max(place, self._start_ms) if abs(place - now) <= self.STEP_MS else now
 
     def place(self, sample: Sample) -> bool:
         """Give a sample its time on the timeline, in place.

@@ -1,5 +1,6 @@
 """Tracks and samples: what flows through the server."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rapidrtmp.media.codec import CodecConfig
@@ -24,12 +25,19 @@ class Track:
         object.__setattr__(self, "kind", self.config.kind)
         object.__setattr__(self, "codec", self.config.codec)
         object.__setattr__(self, "timescale", self.config.timescale)
+        # Audio frames that differ in length (Opus) mostly last 20 ms.
         nominal = getattr(self.config, "samples_per_frame", self.config.timescale // 30)
+        nominal = nominal or self.config.timescale // 50
         object.__setattr__(self, "nominal_duration", nominal)
 
 
 VIDEO_TRACK_ID = 1
 AUDIO_TRACK_ID = 2
+
+
+def start_track(tracks: Iterable[Track]) -> Track:
+    """Return the track at whose random access points one can start: video, if there is any."""
+    return min(tracks, key=lambda track: (track.kind != "video", track.track_id))
 
 
 @dataclass(slots=True, eq=False)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from rapidrtmp.media.segmentation import CLOCK, Boundary, Segmentation
+from rapidrtmp.media.segmentation import CLOCK, PART_SLACK, Boundary, Segmentation, part_target
 from rapidrtmp.media.track import Sample
 from tests.isobmff.fakes import VIDEO
 from tests.media.samples import audio, video
@@ -20,6 +20,65 @@ def gops(*seconds: float, rate: int = 25) -> list[Sample]:
         for frame in range(round(length * rate)):
             samples.append(video(round(len(samples) * 1000 / rate), key=frame == 0))
     return samples
+
+
+AAC = 1024 / 48_000
+
+
+class PartTargetTests(SynchronousTestCase):
+    def test_table(self) -> None:
+        """Whole frames at or just above the setting, with room for the sound's."""
+        cases: list[tuple[float, float, list[float], float]] = [
+            (0.2, 1 / 30, [AAC], 0.232),
+            (0.2, 1001 / 30_000, [AAC], 0.232),
+            (0.2, 1 / 25, [AAC], 0.232),
+            (0.2, 1 / 60, [AAC], 0.232),
+            (0.2, 1 / 24, [AAC], 0.241),
+            (0.2, 1 / 24, [], 0.241),
+            (0.2, AAC, [], 0.247),
+            (0.2, 0.1, [AAC], 0.232),
+            (0.5, 1 / 30, [AAC], 0.577),
+            (1.0, 1 / 30, [AAC], 1.152),
+            (0.2, 1 / 30, [0.128], 0.232),  # AAC of 8 kHz
+            (0.2, 1 / 9, [AAC], 0.0),
+            (0.2, 0.0, [AAC], 0.0),
+            (0.0, 1 / 30, [AAC], 0.0),
+            (0.2, 1 / 30, [10.0], 0.0),
+        ]
+        for setting, frame, others, target in cases:
+            with self.subTest(f"{setting} {frame} {others}"):
+                self.assertEqual(part_target(setting, frame, others), target)
+
+    @given(st.floats(0.1, 2.0), st.floats(0.004, 0.1))
+    def test_any(self, setting: float, frame: float) -> None:
+        """The usual part, and that with a ms more, is within 85 and 100 % of the target."""
+        target = part_target(setting, frame, [])
+        usual = target / PART_SLACK // frame * frame
+        self.assertGreaterEqual(usual, 0.94 * setting)
+        self.assertGreaterEqual(usual, 0.85 * target)
+        self.assertLess(usual + 0.001, target)
+
+    def test_decided(self) -> None:
+        """It is measured in the first segment, and never changes."""
+        segmentation = Segmentation(2.0, 0, part_duration=0.2)
+        segmentation.other_frames = [AAC]
+        boundaries = [
+            boundary
+            for number in range(400)
+            for boundary in segmentation.advance(
+                video(number * (40 if number < 200 else 80), key=number % 50 == 0)
+            )
+        ]
+        self.assertEqual(boundaries[0].part_target, 0.0)
+        self.assertEqual({boundary.part_target for boundary in boundaries[1:]}, {0.232})
+
+    def test_few_frames(self) -> None:
+        """A first segment of a few frames tells nothing: usual ones are assumed."""
+        segmentation = Segmentation(2.0, 0, part_duration=0.2)
+        for ms in (0, 900):
+            segmentation.advance(video(ms, key=ms == 0))
+        segmentation.interrupt(1000)
+        self.assertEqual(segmentation.part_target, 0.232)
 
 
 class Case(SynchronousTestCase):

@@ -137,6 +137,48 @@ class AudioClockTests(SynchronousTestCase):
         self.assertLessEqual(sum(step != 1024 for step in steps), 2)
         self.assertEqual(set(steps[100:]), {1024})
 
+    def test_frames_differ(self) -> None:
+        """Frames of different lengths follow each other without a gap, whatever the stamps."""
+        frames = [120, 5760, 960, 960, 2880, 480] * 500
+        clock = AudioClock(48000, 0)
+        due = 24_000
+        for samples in frames:
+            self.assertEqual(clock.place(due // 48, samples), due)
+            due += samples
+
+    def test_frame_sizes_of_a_constant_clock(self) -> None:
+        """Telling the size of frames that are all the same changes nothing."""
+        stamps = self.stamps(2000)
+        del stamps[700:702]
+        clock = AudioClock(48000, 1024)
+        self.assertEqual([clock.place(stamp, 1024) for stamp in stamps], self.place(stamps))
+
+    def test_unknown_frame(self) -> None:
+        """A frame that tells nothing lasts as long as the one before it, the first 20 ms."""
+        clock = AudioClock(48000, 0)
+        times = [clock.place(0), clock.place(20), clock.place(40, 2880), clock.place(100)]
+        self.assertEqual(times, [0, 960, 1920, 4800])
+        self.assertEqual(clock.place(160), 7680)
+
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from([1, 16, 120, 480, 960, 4608, 5760]), st.integers(-20, 20)),
+            max_size=300,
+        )
+    )
+    @settings(max_examples=50, deadline=None)
+    def test_frames_differ_and_jitter(self, frames: Sequence[tuple[int, int]]) -> None:
+        """Times grow by at least half of each frame, and stay near the stamps."""
+        clock = AudioClock(48000, 0)
+        due, least = 0, None
+        for samples, late in frames:
+            time = clock.place(due // 48 + late, samples)
+            if least is not None:
+                self.assertGreaterEqual(time, least)
+            self.assertLessEqual(abs(time - due), 48 * 60)
+            least = time + samples - samples // 2
+            due += samples
+
     def test_back(self) -> None:
         """A jump back is taken as it is: the timeline decides."""
         clock = AudioClock(48000, 1024)
