@@ -191,6 +191,8 @@ class Decoder:
         for _ in range(header >> 3):
             self._reader.count()  # a name is a value too: traits can be large without objects
             members.append(self._string())
+        if "" in members:
+            raise AMFError("AMF3 member without a name")
         traits = _Traits(class_name, tuple(members), bool(header & 4))
         self._traits.append(traits)
         return traits

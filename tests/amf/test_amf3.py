@@ -177,7 +177,7 @@ class LimitsTests(SynchronousTestCase):
             b"\x01" * 1001,
             b"\x09\x8f\x51\x01" + b"\x01" * 1000,
             b"\x0d\x8f\x51\x00" + b"\x00" * 4000,
-            b"\x0a\xbe\x43\x01" + b"\x01" * 1100,
+            b"\x0a\xbe\x43\x01" + b"\x03a" * 500 + b"\x01" * 600,
             b"\x0a\x0b\x01" + b"\x03a\x01" * 1000,
         ):
             with self.assertRaisesRegex(AMFError, "more than 1000 values"):
@@ -208,6 +208,13 @@ class LimitsTests(SynchronousTestCase):
         finally:
             tracemalloc.stop()
         self.assertLess(peak, 256 * 1024)
+
+
+class NamelessTests(SynchronousTestCase):
+    def test_member_without_a_name(self) -> None:
+        """Sealed traits with an empty name cannot be written, so they are not read either."""
+        with self.assertRaises(AMFError):
+            amf3.decode(b"\x0a\x13\x01\x01\x01")
 
 
 class PropertyTests(SynchronousTestCase):
