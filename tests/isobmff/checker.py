@@ -1,7 +1,7 @@
 """A judge of fragmented MP4: its own box parser and the rules that players do not check.
 
 Shares no code with the writer. Knows ISO/IEC 14496-12 and, for the sync flags, the
-sample formats of H.264 (14496-15) and of audio.
+sample formats of H.264 and HEVC (14496-15), AV1, VP9 and of audio.
 """
 
 import struct
@@ -16,6 +16,10 @@ DEPENDS_ON_OTHERS = 1
 DEPENDS_ON_NONE = 2
 H264_IDR = 5
 H264_VCL = range(1, 6)
+H265_IRAP = range(16, 22)
+H265_VCL = range(32)
+AV1_SEQUENCE_HEADER = 1
+AV1_FRAMES = (3, 6)
 
 
 class CheckError(AssertionError):
@@ -176,6 +180,10 @@ def parse_init(data: bytes) -> Movie:
             avcc = [box for box in entry.children(78) if box.type == b"avcC"]
             require(len(avcc) == 1, "avc1 without avcC")
             nal_length_size = (avcc[0].payload[4] & 3) + 1
+        elif entry.type == b"hvc1":
+            hvcc = [box for box in entry.children(78) if box.type == b"hvcC"]
+            require(len(hvcc) == 1, "hvc1 without hvcC")
+            nal_length_size = (hvcc[0].payload[21] & 3) + 1
 
     trex = moov.one(b"mvex", b"trex").unpack("5I", 4)
     require(trex[:2] == (track_id, 1), "trex: wrong track or sample description")
@@ -206,6 +214,44 @@ def parse_segment(movie: Movie, data: bytes) -> list[Fragment]:
         _parse_fragment(movie, data, moof, mdat)
         for moof, mdat in zip(boxes[::2], boxes[1::2], strict=True)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class EventMessage:
+    """One emsg of version 1."""
+
+    timescale: int
+    time: int
+    duration: int
+    id: int
+    scheme: str
+    value: str
+    data: bytes = field(repr=False)
+
+
+def parse_events(data: bytes) -> list[EventMessage]:
+    """Parse and judge the event messages of a Media Segment or a part of one.
+
+    Raises:
+        CheckError: a rule is broken; the text says which.
+    """
+    boxes = parse_boxes(data)
+    events = []
+    for box, following in zip(boxes, [*boxes[1:], None], strict=True):
+        if box.type != b"emsg":
+            continue
+        is_before = following is not None and following.type in (b"emsg", b"moof", b"prft")
+        require(is_before, "an emsg that stands before no moof")
+        require(box.version_and_flags() == (1, 0), "emsg is not of version 1")
+        timescale, time, duration, number = box.unpack("IQII", 4)
+        scheme, value, payload = box.payload[24:].split(b"\0", 2)
+        require(scheme, "emsg without a scheme")
+        events.append(
+            EventMessage(
+                timescale, time, duration, number, scheme.decode(), value.decode(), payload
+            )
+        )
+    return events
 
 
 def check_track(init: bytes, segments: Sequence[bytes]) -> list[ParsedSample]:
@@ -316,14 +362,75 @@ def _check_sample(movie: Movie, sample: ParsedSample, flags: int, where: str) ->
     )
     if movie.handler_type == b"soun":
         require(sample.is_sync, f"{where}: audio that is no sync sample")
-    if movie.sample_entry == b"avc1":
-        types = [unit[0] & 0x1F for unit in nal_units(sample.payload, movie.nal_length_size, where)]
-        first = next((type_ for type_ in types if type_ in H264_VCL), None)
-        require(first is not None, f"{where}: no slice in NAL units {types}")
+        return
+    says = {
+        b"avc1": _h264_starts,
+        b"hvc1": _h265_starts,
+        b"av01": _av1_starts,
+        b"vp09": _vp9_starts,
+    }
+    judge = says.get(movie.sample_entry)
+    if judge is not None:
+        starts, what = judge(movie, sample.payload, where)
         require(
-            sample.is_sync == (first == H264_IDR),
-            f"{where}: is_sync is {sample.is_sync} and the first slice has NAL type {first}",
+            sample.is_sync == starts,
+            f"{where}: is_sync is {sample.is_sync} and {what}",
         )
+
+
+def _h264_starts(movie: Movie, payload: bytes, where: str) -> tuple[bool, str]:
+    """Tell whether a decoder can start at a sample, and by what."""
+    types = [unit[0] & 0x1F for unit in nal_units(payload, movie.nal_length_size, where)]
+    first = next((type_ for type_ in types if type_ in H264_VCL), None)
+    require(first is not None, f"{where}: no slice in NAL units {types}")
+    return first == H264_IDR, f"the first slice has NAL type {first}"
+
+
+def _h265_starts(movie: Movie, payload: bytes, where: str) -> tuple[bool, str]:
+    """Tell whether a decoder can start at a sample, and by what."""
+    types = [unit[0] >> 1 & 0x3F for unit in nal_units(payload, movie.nal_length_size, where)]
+    first = next((type_ for type_ in types if type_ in H265_VCL), None)
+    require(first is not None, f"{where}: no slice in NAL units {types}")
+    return first in H265_IRAP, f"the first slice has NAL type {first}"
+
+
+def _av1_starts(_: Movie, payload: bytes, where: str) -> tuple[bool, str]:
+    """Tell whether a decoder can start at a sample, and by what."""
+    at = 0
+    has_sequence = False
+    while at < len(payload):
+        header = payload[at]
+        require(not header & 0x81, f"{where}: reserved bits of an OBU header")
+        at += 2 if header & 4 else 1
+        size = shift = 0
+        if not header & 2:
+            size = len(payload) - at
+        while header & 2:
+            require(at < len(payload), f"{where}: an OBU without its size")
+            size |= (payload[at] & 0x7F) << shift
+            shift += 7
+            at += 1
+            if not payload[at - 1] & 0x80:
+                break
+        require(size <= len(payload) - at, f"{where}: an OBU of {size} bytes runs over the end")
+        type_ = header >> 3
+        has_sequence = has_sequence or type_ == AV1_SEQUENCE_HEADER
+        if type_ in AV1_FRAMES:
+            require(size > 0, f"{where}: an empty frame")
+            is_key = payload[at] & 0xF0 == 0x10  # a key frame that is shown
+            require(has_sequence or not is_key, f"{where}: a key frame without sequence header")
+            return is_key, f"the frame header starts with {payload[at]:#04x}"
+        at += size
+    raise CheckError(f"{where}: no frame")
+
+
+def _vp9_starts(_: Movie, payload: bytes, where: str) -> tuple[bool, str]:
+    """Tell whether a decoder can start at a sample, and by what."""
+    head = payload[0]
+    require(head >> 6 == 2, f"{where}: no VP9 frame")
+    # show_existing_frame and frame_type; profile 3 has a reserved bit before them
+    is_key = not head & (0x06 if head & 0x30 == 0x30 else 0x0C)
+    return is_key, f"the frame header starts with {head:#04x}"
 
 
 def nal_units(payload: bytes, length_size: int, where: str = "sample") -> list[bytes]:

@@ -2,16 +2,17 @@
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zope.interface import implementer
 
-from rapidrtmp.media.codec import AccessUnit, AudioConfig, VideoConfig
+from rapidrtmp.media.codec import AccessUnit, AudioConfig, ColorInfo, VideoConfig
 from rapidrtmp.media.track import AUDIO_TRACK_ID, VIDEO_TRACK_ID, Sample, Track
 
 IDR = 5
 NON_IDR = 1
 SEI = 6
+CAPTIONS = b"captions:"
 
 
 def _box(type_: bytes, content: bytes) -> bytes:
@@ -32,10 +33,20 @@ class FakeVideoConfig:
     record: bytes = bytes.fromhex("0164001fffe000")
     codec_string: str = "avc1.64001f"
     is_complete: bool = True
+    has_sample_entry: bool = True
+    color: ColorInfo = ColorInfo()  # noqa: RUF009  it does not change
+
+    def with_color(self, color: ColorInfo) -> "FakeVideoConfig":
+        """Take it over."""
+        return replace(self, color=color)
 
     def access_unit(self, body: bytes | memoryview, key_flag: bool) -> AccessUnit:
         """Believe the key flag."""
         return AccessUnit(body, key_flag, key_flag, self, "")
+
+    def captions(self, payload: bytes | memoryview) -> bytes:
+        """Take all behind a word for captions."""
+        return bytes(payload).partition(CAPTIONS)[2]
 
     def rfc6381(self) -> str:
         """Return what was asked for."""
@@ -43,6 +54,7 @@ class FakeVideoConfig:
 
     def sample_entry(self) -> bytes:
         """Return avc1 with avcC."""
+        assert self.has_sample_entry
         size = struct.pack(">HH", self.width, self.height)
         head = bytes(6) + b"\0\1" + bytes(16) + size + bytes(50)
         return _box(b"avc1", head + _box(b"avcC", self.record))
@@ -61,6 +73,11 @@ class FakeAudioConfig:
     timescale: int = 48000
     record: bytes = b"\x11\x90"
     codec_string: str = "mp4a.40.2"
+    has_sample_entry: bool = True
+
+    def frame_samples(self, frame: bytes | memoryview) -> int:
+        """Give the same for all."""
+        return self.samples_per_frame
 
     def rfc6381(self) -> str:
         """Return what was asked for."""
@@ -74,6 +91,10 @@ class FakeAudioConfig:
 
 VIDEO = Track(VIDEO_TRACK_ID, FakeVideoConfig())
 AUDIO = Track(AUDIO_TRACK_ID, FakeAudioConfig())
+VP8 = Track(
+    VIDEO_TRACK_ID, FakeVideoConfig(codec="vp8", codec_string="vp8", has_sample_entry=False)
+)
+"""Video that CMAF has no place for."""
 
 
 def nal_unit(type_: int, body: bytes = b"slice") -> bytes:

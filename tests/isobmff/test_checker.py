@@ -8,9 +8,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rapidrtmp.isobmff.fragment import media_segment
 from rapidrtmp.isobmff.movie import init_segment
-from rapidrtmp.media.track import Sample
+from rapidrtmp.media.track import Sample, Track
 from tests.isobmff.checker import CheckError, check_track, parse_init
-from tests.isobmff.fakes import AUDIO, SEI, VIDEO, audio_samples, nal_unit, picture, video_samples
+from tests.isobmff.fakes import (
+    AUDIO,
+    SEI,
+    VIDEO,
+    FakeVideoConfig,
+    audio_samples,
+    nal_unit,
+    picture,
+    video_samples,
+)
 
 FRAMES = [(3000, 6000, True), (3010, 0, False), (2990, -3000, False), (3000, 0, False)]
 
@@ -36,6 +45,11 @@ def add(segment: bytes, type_: bytes, at: int, number: int) -> bytes:
 def frames(*samples: Sample, end: int) -> bytes:
     """Return a segment in the place of the middle one."""
     return media_segment(VIDEO, 1, samples, end)
+
+
+def one(is_sync: bool, payload: bytes) -> Sample:
+    """Return a sample that may lie about itself."""
+    return Sample(VIDEO, 0, 0, is_sync, is_sync, payload)
 
 
 def middle(*, wrong: int, is_sync: bool = False, payload: bytes = b"") -> bytes:
@@ -135,6 +149,41 @@ class SegmentMutantTests(SynchronousTestCase):
         segment = media_segment(AUDIO, 1, samples, end)
         error = self.assertRaises(CheckError, check_track, init_segment(AUDIO), [segment])
         self.assertIn("audio that is no sync sample", str(error))
+
+    def test_sync_of_codecs(self) -> None:
+        """A sync flag that the picture itself does not bear out is noticed, in each codec."""
+        # hvcC has its length size in another place than avcC: a record that serves as both
+        hevc = init_segment(Track(1, FakeVideoConfig(record=bytes([1] * 4 + [3] + [1] * 16 + [3]))))
+        hevc = hevc.replace(b"avc1", b"hvc1").replace(b"avcC", b"hvcC")
+        plain = init_segment(VIDEO)
+        cases = (
+            (hevc, b"\0\0\0\5\x26\1idr", b"\0\0\0\3\2\1p"),
+            (plain.replace(b"avc1", b"av01"), b"\x0a\1s\x32\2\x10k", b"\x32\2\x30p"),
+            (plain.replace(b"avc1", b"vp09"), b"\x82k", b"\x86p"),
+            (plain.replace(b"avc1", b"vp09"), b"\xb0k", b"\xb2p"),
+        )
+        for init, start, other in cases:
+            for is_sync, payload in ((True, start), (False, other)):
+                [sample] = check_track(init, [frames(one(is_sync, payload), end=3000)])
+                self.assertEqual(sample.is_sync, is_sync)
+            for is_sync, payload in ((True, other), (False, start)):
+                segment = frames(one(is_sync, payload), end=3000)
+                error = self.assertRaises(CheckError, check_track, init, [segment])
+                self.assertIn(f"is_sync is {is_sync}", str(error))
+
+    def test_av1_samples(self) -> None:
+        """AV1 that breaks off, or starts without its sequence header, is noticed."""
+        init = init_segment(VIDEO).replace(b"avc1", b"av01")
+        for payload, message in (
+            (b"\x32\2\x10k", "without sequence header"),
+            (b"\x32\3\x10k", "runs over the end"),
+            (b"\x32\x80", "without its size"),
+            (b"\x0a\1s", "no frame"),
+            (b"\x0b\1s", "reserved bits"),
+        ):
+            segment = frames(one(True, payload), end=3000)
+            error = self.assertRaises(CheckError, check_track, init, [segment])
+            self.assertIn(message, str(error))
 
     def test_empty_sample(self) -> None:
         """A sample without a byte is noticed."""

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from rapidrtmp.isobmff.fragment import fragment, media_segment
+from rapidrtmp.isobmff.box import box, full_box
+from rapidrtmp.isobmff.fragment import FragmentError, fragment, media_segment, read_samples
 from rapidrtmp.isobmff.movie import init_segment
 from rapidrtmp.media.track import Sample
 from tests.isobmff.checker import ParsedSample, check_track, parse_boxes
@@ -165,3 +166,65 @@ class FragmentTests(SynchronousTestCase):
             with self.assertRaises(ValueError, msg=name) as caught:
                 fragment(VIDEO, sequence, samples, end)
             self.assertIn(message, str(caught.exception), name)
+
+
+class ReadingTests(SynchronousTestCase):
+    def fields(self, samples: list[Sample]) -> list[tuple[int, int, bool, bytes]]:
+        """Return what is compared."""
+        return [
+            (one.dts, one.composition_offset, one.is_sync, bytes(one.payload)) for one in samples
+        ]
+
+    @given(FRAMES, STARTS)
+    @settings(max_examples=200, deadline=None)
+    def test_round_trip(self, frames: list[tuple[int, int, bool]], start: int) -> None:
+        """What was written is read back, from one fragment or several, other boxes in between."""
+        samples, end = video_samples(frames, start)
+        middle = len(samples) // 2
+        until = samples[middle].dts
+        pieces = [(samples[:middle], until), (samples[middle:], end)]
+        parts = [
+            b"".join(fragment(VIDEO, 7, piece, stop)) + b"\0\0\0\x0cemsgtext"
+            for piece, stop in pieces
+            if piece
+        ]
+        for segment in (media_segment(VIDEO, 7, samples, end), b"".join(parts)):
+            self.assertEqual(self.fields(read_samples(VIDEO, segment)), self.fields(samples))
+        self.assertEqual(read_samples(VIDEO, b""), [])
+
+    @given(st.data())
+    @settings(max_examples=200, deadline=None)
+    def test_damaged(self, data: st.DataObject) -> None:
+        """A damaged segment gives other samples or a typed error, and nothing else."""
+        samples, end = video_samples([(3000, 6000, True), (2000, -3, False), (3000, 0, False)])
+        segment = bytearray(media_segment(VIDEO, 7, samples, end))
+        for _ in range(data.draw(st.integers(1, 3))):
+            segment[data.draw(st.integers(0, len(segment) - 1))] = data.draw(st.integers(0, 255))
+        cut = data.draw(st.integers(0, len(segment)))
+        try:
+            found = read_samples(VIDEO, bytes(segment[:cut]))
+        except FragmentError:
+            return
+        self.assertLessEqual(len(found), len(segment))
+
+    def test_cut_short(self) -> None:
+        """Wherever it is cut inside, that is told."""
+        samples, end = video_samples([(3000, 6000, True), (3000, 0, False)])
+        segment = media_segment(VIDEO, 7, samples, end)
+        for cut in range(25, len(segment)):
+            self.assertRaises(FragmentError, read_samples, VIDEO, segment[:cut])
+
+    def test_boxes_that_lack_something(self) -> None:
+        """Boxes that do not hold what their flags or their type promise."""
+        full = full_box(b"tfhd", 0, 0, bytes(4)), full_box(b"tfdt", 1, 0, bytes(8))
+        for tfhd, tfdt, trun in (
+            (full_box(b"tfhd", 0, 0x28, bytes(4)), full[1], full_box(b"trun", 0, 0x201, bytes(8))),
+            (full_box(b"tfhd", 0, 0x20, bytes(4)), full[1], full_box(b"trun", 0, 0x201, bytes(8))),
+            (full_box(b"tfhd", 0, 0), full[1], full_box(b"trun", 0, 0x201, bytes(8))),
+            (full[0], b"", full_box(b"trun", 0, 0x201, bytes(8))),
+            (*full, full_box(b"trun", 0, 0x201, bytes(4))),
+            (*full, full_box(b"trun", 0, 0x205, bytes(8))),
+            (*full, b""),
+        ):
+            moof = box(b"moof", box(b"traf", tfhd, tfdt, trun))
+            self.assertRaises(FragmentError, read_samples, VIDEO, moof)
