@@ -1,14 +1,19 @@
 """AAC: AudioSpecificConfig and sample entry (ISO/IEC 14496-3 section 1.6.2.1, 14496-14 5.6)."""
 
-import struct
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from zope.interface import implementer
 
-from rapidrtmp.isobmff.box import box, full_box
+from rapidrtmp.codecs.sound import audio_sample_entry, esds
 from rapidrtmp.media.bits import BitReader, BitstreamError
-from rapidrtmp.media.codec import AudioConfig, ConfigError
+from rapidrtmp.media.codec import (
+    AUDIO_STREAM,
+    AudioConfig,
+    ConfigError,
+    ElementaryStream,
+    TransportConfig,
+)
 
 MAX_RECORD = 4096
 """Bytes. Real ones have 2 to 7; some encoders send more than they mean."""
@@ -34,12 +39,17 @@ _SBR_EXTENSION = 0x2B7
 _PS_EXTENSION = 0x548
 """syncExtensionType: what stands in front of a backward compatible signalling."""
 
-_ES_DESCRIPTOR, _DECODER_CONFIG, _DECODER_SPECIFIC, _SL_CONFIG = 3, 4, 5, 6
 _MPEG4_AUDIO = 0x40
-_AUDIO_STREAM = 5 << 2 | 1
+"""objectTypeIndication (ISO/IEC 14496-1 table 5)."""
+_ADTS_STREAM_TYPE = 0x0F
+"""ISO/IEC 13818-1 table 2-34."""
+_ADTS_HEADER = 7
+_MAX_ADTS_FRAME = 0x1FFF
+"""Bytes, header included."""
+_MAX_ADTS_CONFIGURATION = 7
 
 
-@implementer(AudioConfig)
+@implementer(AudioConfig, TransportConfig)
 @dataclass(frozen=True, slots=True)
 class AACConfig:
     """An AudioSpecificConfig and what it says.
@@ -50,6 +60,7 @@ class AACConfig:
 
     codec: ClassVar[str] = "aac"
     kind: ClassVar[str] = "audio"
+    has_sample_entry: ClassVar[bool] = True
 
     record: bytes
     specific: bytes = field(compare=False, repr=False)
@@ -120,23 +131,48 @@ class AACConfig:
             samples_per_frame,
         )
 
+    def frame_samples(self, frame: bytes | memoryview) -> int:
+        """Return the core samples in a frame: the same in all of them."""
+        return self.samples_per_frame
+
     def rfc6381(self) -> str:
         """Return ``mp4a.40.`` and the audio object type, with SBR or PS the extension's."""
         return f"mp4a.40.{self.extension or self.object_type}"
 
     def sample_entry(self) -> bytes:
         """Return the ``mp4a`` box with an ``esds`` (ISO/IEC 14496-14 section 5.6)."""
-        decoder = _descriptor(
-            _DECODER_CONFIG,
-            # buffer size and bit rates are not known of a live stream: 0
-            struct.pack(">BB3xII", _MPEG4_AUDIO, _AUDIO_STREAM, 0, 0),
-            _descriptor(_DECODER_SPECIFIC, self.specific),
-        )
-        elementary = _descriptor(_ES_DESCRIPTOR, bytes(3), decoder, _descriptor(_SL_CONFIG, b"\2"))
-        # 14496-12 section 12.2.3: 16 bits a sample; the rate is 16.16, 0 where it does not fit
-        rate = self.sample_rate if self.sample_rate < 1 << 16 else 0
-        head = struct.pack(">6xH8xHH4xI", 1, self.channels, 16, rate << 16)
-        return box(b"mp4a", head, full_box(b"esds", 0, 0, elementary))
+        specific = esds(_MPEG4_AUDIO, self.specific)
+        return audio_sample_entry(b"mp4a", self.channels, self.sample_rate, specific)
+
+    def elementary_stream(self) -> ElementaryStream | None:
+        """Return how AAC is carried in a transport stream: in ADTS frames (14496-3 1.A.2.2).
+
+        None for what their headers cannot say: frames of 960 samples, a sampling frequency or a
+        layout of channels that has no index. SBR is found by decoders themselves.
+        """
+        reader = BitReader(self.specific)
+        _read_object_type(reader)
+        rate_index = reader.read(4)
+        if rate_index == _EXPLICIT_RATE:
+            reader.skip(24)
+        configuration = reader.read(4)
+        if (
+            self.samples_per_frame != 1024
+            or rate_index == _EXPLICIT_RATE
+            or not 0 < configuration <= _MAX_ADTS_CONFIGURATION
+        ):
+            return None
+        # syncword, MPEG-4, no CRC; profile; the size comes later; buffer fullness: not told
+        fixed = 0xFFF1 << 40 | self.object_type - 1 << 38 | rate_index << 34 | 0x1FFC
+        fixed |= configuration << 30
+
+        def frame(sample: bytes | memoryview, is_start: bool) -> bytes:
+            size = _ADTS_HEADER + len(sample)
+            if size > _MAX_ADTS_FRAME:
+                return b""
+            return b"".join(((fixed | size << 13).to_bytes(_ADTS_HEADER, "big"), sample))
+
+        return ElementaryStream(_ADTS_STREAM_TYPE, AUDIO_STREAM, b"", frame)
 
 
 def _read_object_type(reader: BitReader) -> int:
@@ -198,10 +234,3 @@ def _read_extension(reader: BitReader) -> tuple[int, int] | None:
         return (PS if reader.flag() else SBR), rate
     reader.position = end
     return SBR, rate
-
-
-def _descriptor(tag: int, *parts: bytes) -> bytes:
-    """Return a descriptor with its size in the expandable form of 4 bytes (14496-1 8.3.3)."""
-    size = sum(map(len, parts))
-    sizes = (0x80 | size >> 21 & 0x7F, 0x80 | size >> 14 & 0x7F, 0x80 | size >> 7 & 0x7F)
-    return bytes((tag, *sizes, size & 0x7F)) + b"".join(parts)

@@ -8,15 +8,30 @@ from typing import ClassVar
 
 from zope.interface import implementer
 
-from rapidrtmp.codecs.h264_sps import SequenceParameterSet, parse_sps, unescaped
+from rapidrtmp.codecs.h264_sps import SequenceParameterSet, parse_sps
+from rapidrtmp.codecs.nal_unit import (
+    MAX_NAL_UNITS,
+    MAX_RECORD,
+    annex_b,
+    joined,
+    split,
+    split_any,
+    unescaped,
+)
+from rapidrtmp.codecs.sei import CaptionFinder
+from rapidrtmp.codecs.visual import combined_color, visual_sample_entry
 from rapidrtmp.isobmff.box import box
 from rapidrtmp.media.bits import BitReader, BitstreamError
-from rapidrtmp.media.codec import AccessUnit, ConfigError, VideoConfig
+from rapidrtmp.media.codec import (
+    VIDEO_STREAM,
+    AccessUnit,
+    ColorInfo,
+    ConfigError,
+    ElementaryStream,
+    TransportConfig,
+    VideoConfig,
+)
 
-MAX_RECORD = 65536
-"""Bytes. Real records are under 200; the bound keeps what a track holds for ever small."""
-MAX_NAL_UNITS = 4096
-"""In one access unit. A 4K picture in slices of one network packet has some hundred."""
 MAX_SEI = 4096
 """Bytes of SEI in one access unit that are searched: a recovery point stands before user data."""
 
@@ -24,6 +39,7 @@ IDR = 5
 SEI = 6
 SPS = 7
 PPS = 8
+DELIMITER = 9
 SPS_EXTENSION = 13
 MAX_SPS = 31
 MAX_PPS = 255
@@ -35,24 +51,28 @@ _PICTURE = sum(1 << nal_unit_type for nal_unit_type in _PICTURES)
 _PARAMETER_SETS = 1 << SPS | 1 << PPS
 _IDR = 1 << IDR
 """Bit sets of NAL unit types."""
+_ANY_SLICES = bytes((DELIMITER, 0xF0))
+"""An access unit delimiter that promises nothing of slice types (H.264 section 7.3.2.4)."""
+_STREAM_TYPE = 0x1B
+"""ISO/IEC 13818-1 table 2-34."""
 _RECOVERY_POINT = 6
 """SEI payloadType (H.264 section D.1.8)."""
-_START_CODE = b"\0\0\0\1"
-"""In front of an access unit; inside of it, a zero less is right too (H.264 annex B)."""
 _WITHOUT_CHROMA = frozenset((66, 77, 88))
 """Profiles whose avcC ends behind the PPS."""
 
+_CAPTIONS = CaptionFinder(0, 0x1F, SEI, _PICTURES, 1)
 _LENGTH_AND_HEADER = struct.Struct(">IB").unpack_from
 _NAL_UNITS = range(MAX_NAL_UNITS)
 
 
-@implementer(VideoConfig)
+@implementer(VideoConfig, TransportConfig)
 @dataclass(frozen=True, slots=True)
 class H264Config:
     """An AVCDecoderConfigurationRecord and what its first sequence parameter set says."""
 
     codec: ClassVar[str] = "h264"
     kind: ClassVar[str] = "video"
+    has_sample_entry: ClassVar[bool] = True
     timescale: ClassVar[int] = 90000
 
     record: bytes
@@ -63,6 +83,8 @@ class H264Config:
     sps_extensions: tuple[bytes, ...] = field(compare=False, repr=False)
     active_sps: SequenceParameterSet | None = field(compare=False, repr=False)
     """The first of `sps`."""
+    told_color: ColorInfo = field(default=ColorInfo(), repr=False)
+    """Told by the publisher."""
 
     @classmethod
     def parse(cls, record: bytes | memoryview) -> "H264Config":
@@ -117,6 +139,16 @@ class H264Config:
         """Frames/s by VUI timing, if it is there: a hint only."""
         return self.active_sps.vui.frame_rate if self.active_sps else None
 
+    @property
+    def color(self) -> ColorInfo:
+        """What the VUI says of colour, and the publisher where it is silent."""
+        stated = self.active_sps.vui.color if self.active_sps else None
+        return combined_color(stated, self.told_color)
+
+    def with_color(self, color: ColorInfo) -> "H264Config":
+        """Return the configuration with colour that the publisher told."""
+        return replace(self, told_color=color)
+
     def rfc6381(self) -> str:
         """Return ``avc1.`` and profile, constraints and level in hex, as the SPS has them.
 
@@ -130,20 +162,26 @@ class H264Config:
         Its record says 4 length bytes and is complete, whatever was received.
         """
         assert self.active_sps is not None, "an incomplete configuration has no sample entry"
-        vui = self.active_sps.vui
         avcc = _build_record(self.active_sps, self.sps, self.pps, self.sps_extensions)
-        boxes = [box(b"avcC", avcc)]
-        if vui.colour is not None:
-            colour = vui.colour
-            nclx = (colour.primaries, colour.transfer, colour.matrix, colour.full_range << 7)
-            boxes.append(box(b"colr", b"nclx", struct.pack(">HHHB", *nclx)))
-        if vui.aspect_ratio is not None:
-            boxes.append(box(b"pasp", struct.pack(">II", *vui.aspect_ratio)))
-        # 14496-12 section 12.1.3: 72 dpi, one frame a sample, no compressor name, depth 24
-        head = struct.pack(
-            ">6xH16xHHIIIH32xHh", 1, self.width, self.height, 0x480000, 0x480000, 0, 1, 24, -1
+        aspect_ratio = self.active_sps.vui.aspect_ratio
+        return visual_sample_entry(
+            b"avc1", self.width, self.height, box(b"avcC", avcc), self.color, aspect_ratio
         )
-        return box(b"avc1", head, *boxes)
+
+    def elementary_stream(self) -> ElementaryStream:
+        """Return how H.264 is carried in a transport stream (ISO/IEC 13818-1 2.14)."""
+        return ElementaryStream(_STREAM_TYPE, VIDEO_STREAM, b"", self._byte_stream)
+
+    def _byte_stream(self, sample: bytes | memoryview, is_start: bool) -> bytes:
+        """Return an access unit with a delimiter and start codes (annex B)."""
+        sets = (*self.sps, *self.sps_extensions, *self.pps) if is_start else ()
+        units = [
+            unit
+            for unit in split(sample, 4)[0]
+            if unit[0] & 0x1F != DELIMITER
+            and not (sets and unit[0] & 0x1F in (SPS, SPS_EXTENSION, PPS) and bytes(unit) in sets)
+        ]
+        return annex_b((_ANY_SLICES, *sets, *units)) if units else b""
 
     def access_unit(self, body: bytes | memoryview, key_flag: bool) -> AccessUnit:
         """Look through one access unit of length-prefixed NAL units.
@@ -176,18 +214,19 @@ class H264Config:
                 is_sync = pictures == _IDR
                 if not (seen & _PARAMETER_SETS or (not is_sync and (key_flag or seen & _IDR))):
                     return AccessUnit(body, is_sync, is_sync, self, "")
-                return self._examined(body, _split(body, 4)[0], key_flag, "")
+                return self._examined(body, split(body, 4)[0], key_flag, "")
         return self._repaired(body, key_flag)
+
+    def captions(self, payload: bytes | memoryview) -> bytes:
+        """Find the captions of a sample in its SEI."""
+        return _CAPTIONS.find(payload)
 
     def _repaired(self, body: bytes | memoryview, key_flag: bool) -> AccessUnit:
         """Bring an access unit into the form of 4 length bytes."""
-        nal_units, is_whole = _split(body, self.nal_length_size)
-        if not is_whole and body[:4] == _START_CODE:
-            nal_units, is_whole = _split_annex_b(body)
-        parts: list[bytes | memoryview] = []
-        for nal_unit in nal_units:
-            parts += (len(nal_unit).to_bytes(4, "big"), nal_unit)
-        return self._examined(b"".join(parts), nal_units, key_flag, "" if is_whole else "nal_unit")
+        nal_units, is_whole = split_any(body, self.nal_length_size)
+        return self._examined(
+            joined(nal_units), nal_units, key_flag, "" if is_whole else "nal_unit"
+        )
 
     def _examined(
         self,
@@ -309,40 +348,6 @@ def _merged(new: Sequence[bytes], old: Sequence[bytes], id_at: int, most: int) -
     if len(sets) > most:
         raise ConfigError(f"{len(sets)} parameter sets; at most {most} are allowed")
     return list(sets.values())
-
-
-def _split(body: bytes | memoryview, nal_length_size: int) -> tuple[list[bytes | memoryview], bool]:
-    """Split length-prefixed NAL units.
-
-    Returns:
-        Those that are not empty, and whether nothing else was left over.
-    """
-    nal_units: list[bytes | memoryview] = []
-    position = 0
-    end = len(body)
-    for _ in _NAL_UNITS:
-        start = position + nal_length_size
-        if start > end:
-            break
-        following = start + int.from_bytes(body[position:start], "big")
-        if following > end:
-            break
-        if following > start:
-            nal_units.append(body[start:following])
-        position = following
-    return nal_units, position == end
-
-
-def _split_annex_b(body: bytes | memoryview) -> tuple[list[bytes | memoryview], bool]:
-    """Split NAL units with start codes (H.264 annex B).
-
-    Returns:
-        Those that are not empty, and whether nothing else was left over.
-    """
-    pieces = bytes(body).split(_START_CODE[1:], MAX_NAL_UNITS + 1)
-    # Zeros before a start code belong to it: a NAL unit never ends in one.
-    nal_units = [piece.rstrip(b"\0") for piece in pieces[: MAX_NAL_UNITS + 1]]
-    return [unit for unit in nal_units if unit], len(pieces) <= MAX_NAL_UNITS + 1
 
 
 def _starts_with_recovery_point(nal_units: Sequence[bytes | memoryview]) -> bool:

@@ -2,60 +2,17 @@
 
 from dataclasses import dataclass
 
+from rapidrtmp.codecs.nal_unit import unescaped
+from rapidrtmp.codecs.visual import check_size, stated_rate
+from rapidrtmp.codecs.vui import VUI, read_look
 from rapidrtmp.media.bits import BitReader, BitstreamError
 from rapidrtmp.media.codec import ConfigError
 
-MAX_DIMENSION = 16384
-"""Pixels. Level 6.2 ends at 16880 in one direction; encoders end well before."""
-MAX_FRAME_RATE = 1000.0
-"""Frames/s above which VUI timing is taken for nonsense."""
 MAX_CYCLE = 255
 """num_ref_frames_in_pic_order_cnt_cycle (H.264 section 7.4.2.1.1)."""
 
 _WITH_CHROMA = frozenset((44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 144, 244))
 """profile_idc whose sets carry chroma format, bit depths and scaling lists (H.264 7.3.2.1.1)."""
-
-_EXTENDED_SAR = 255
-_SAMPLE_ASPECT_RATIOS = {
-    1: (1, 1),
-    2: (12, 11),
-    3: (10, 11),
-    4: (16, 11),
-    5: (40, 33),
-    6: (24, 11),
-    7: (20, 11),
-    8: (32, 11),
-    9: (80, 33),
-    10: (18, 11),
-    11: (15, 11),
-    12: (64, 33),
-    13: (160, 99),
-    14: (4, 3),
-    15: (3, 2),
-    16: (2, 1),
-}
-"""aspect_ratio_idc (H.264 table E-1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Colour:
-    """Code points of ISO/IEC 23091-2."""
-
-    primaries: int
-    transfer: int
-    matrix: int
-    full_range: bool
-
-
-@dataclass(frozen=True, slots=True)
-class VUI:
-    """Video usability information, as far as a container cares."""
-
-    aspect_ratio: tuple[int, int] | None = None
-    """Sample width and height, both positive."""
-    colour: Colour | None = None
-    frame_rate: float | None = None
-    """Frames/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +28,6 @@ class SequenceParameterSet:
     """Pixels, after cropping."""
     height: int
     vui: VUI
-
-
-def unescaped(nal_unit: bytes) -> bytes:
-    """Return a NAL unit without its emulation prevention bytes (H.264 section 7.4.1)."""
-    return nal_unit.replace(b"\0\0\3", b"\0\0")
 
 
 def parse_sps(nal_unit: bytes) -> SequenceParameterSet:
@@ -128,8 +80,7 @@ def _parse(reader: BitReader) -> SequenceParameterSet:
         unit_y = (2 if chroma_format_idc == 1 else 1) * (2 - frame_mbs_only)
         width -= unit_x * (reader.ue() + reader.ue())
         height -= unit_y * (reader.ue() + reader.ue())
-    if not (0 < width <= MAX_DIMENSION and 0 < height <= MAX_DIMENSION):
-        raise ConfigError(f"picture of {width}x{height}; 1 to {MAX_DIMENSION} pixels are allowed")
+    check_size(width, height)
     try:
         vui = _parse_vui(reader) if reader.flag() else VUI()
     except BitstreamError:
@@ -168,30 +119,9 @@ def _skip_picture_order(reader: BitReader) -> None:
 
 def _parse_vui(reader: BitReader) -> VUI:
     """Parse the VUI up to its timing (H.264 section E.1.1)."""
-    aspect_ratio = None
-    if reader.flag():
-        indication = reader.read(8)
-        if indication == _EXTENDED_SAR:
-            aspect_ratio = (reader.read(16), reader.read(16))
-            if not all(aspect_ratio):
-                aspect_ratio = None
-        else:
-            aspect_ratio = _SAMPLE_ASPECT_RATIOS.get(indication)
-    if reader.flag():
-        reader.skip(1)
-    colour = None
-    if reader.flag():
-        reader.skip(3)
-        full_range = reader.flag()
-        if reader.flag():
-            colour = Colour(reader.read(8), reader.read(8), reader.read(8), full_range)
-    if reader.flag():
-        reader.ue()
-        reader.ue()
+    aspect_ratio, color = read_look(reader)
     frame_rate = None
     if reader.flag():
-        units, time_scale = reader.read(32), reader.read(32)
-        # a tick is a field: two make a frame
-        if units and 0 < time_scale / (2 * units) <= MAX_FRAME_RATE:
-            frame_rate = time_scale / (2 * units)
-    return VUI(aspect_ratio, colour, frame_rate)
+        ticks, timescale = reader.read(32), reader.read(32)
+        frame_rate = stated_rate(2 * ticks, timescale)  # a tick is a field: two make a frame
+    return VUI(aspect_ratio, color, frame_rate)

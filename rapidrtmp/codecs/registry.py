@@ -1,7 +1,15 @@
-"""The codecs that are built in, by the numbers that FLV knows them by (FLV 10.1 E.4)."""
+"""The codecs that are built in, by FLV's numbers (FLV 10.1 E.4) and Enhanced RTMP's FourCCs."""
 
 from rapidrtmp.codecs.aac import AACConfig
+from rapidrtmp.codecs.ac3 import AC3Config, EAC3Config
+from rapidrtmp.codecs.av1 import AV1Config
+from rapidrtmp.codecs.flac import FLACConfig
 from rapidrtmp.codecs.h264 import H264Config
+from rapidrtmp.codecs.h265 import H265Config
+from rapidrtmp.codecs.mp3 import MP3Config
+from rapidrtmp.codecs.opus import OpusConfig
+from rapidrtmp.codecs.vp8 import VP8Config
+from rapidrtmp.codecs.vp9 import VP9Config
 from rapidrtmp.media.codec import CodecRegistry
 
 
@@ -11,8 +19,33 @@ def _fourcc(name: bytes) -> int:
 
 
 REGISTRY = CodecRegistry(
-    video={7: H264Config.parse},
-    audio={10: AACConfig.parse},
+    video={
+        7: H264Config.parse,
+        12: H265Config.parse,
+        _fourcc(b"avc1"): H264Config.parse,
+        _fourcc(b"hvc1"): H265Config.parse,
+        _fourcc(b"av01"): AV1Config.parse,
+        _fourcc(b"vp08"): VP8Config.parse,
+        _fourcc(b"vp09"): VP9Config.parse,
+    },
+    video_frames={
+        _fourcc(b"vp08"): VP8Config.from_frame,
+    },
+    audio={
+        10: AACConfig.parse,
+        _fourcc(b"mp4a"): AACConfig.parse,
+        _fourcc(b"Opus"): OpusConfig.parse,
+        _fourcc(b"fLaC"): FLACConfig.parse,
+    },
+    audio_frames={
+        2: MP3Config.from_frame,
+        14: MP3Config.from_frame,
+        _fourcc(b".mp3"): MP3Config.from_frame,
+        _fourcc(b"ac-3"): AC3Config.from_frame,
+        _fourcc(b"ec-3"): EAC3Config.from_frame,
+        # its record may be left out
+        _fourcc(b"Opus"): OpusConfig.from_frame,
+    },
     video_names={
         1: "JPEG",
         2: "Sorenson H.263",

@@ -114,6 +114,7 @@ class AudioSpecificConfigTests(SynchronousTestCase):
             config = AACConfig.parse(memoryview(record))
             self.assertEqual(facts(config), expected, name)
             self.assertEqual(config.record, record, name)
+            self.assertEqual(config.frame_samples(b"frame"), expected[-1], name)
             self.assertTrue(verifyObject(AudioConfig, config))
             self.assertEqual((config.codec, config.kind), ("aac", "audio"))
 

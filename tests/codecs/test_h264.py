@@ -8,14 +8,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from rapidrtmp.codecs.h264 import (
-    MAX_NAL_UNITS,
     MAX_PPS,
-    MAX_RECORD,
     MAX_SEI,
     MAX_SPS,
     H264Config,
 )
-from rapidrtmp.media.codec import AccessUnit, ConfigError, VideoConfig
+from rapidrtmp.codecs.nal_unit import MAX_NAL_UNITS, MAX_RECORD
+from rapidrtmp.media.codec import AccessUnit, ColorInfo, ConfigError, VideoConfig
 from tests.codecs.builders import SPS, VUI, avcc, pps, prefixed
 from tests.isobmff.checker import Box, parse_boxes
 
@@ -200,6 +199,20 @@ class RecordTests(SynchronousTestCase):
         self.assertEqual(boxes[b"pasp"].payload, struct.pack(">II", 16, 11))
         self.assertEqual(boxes[b"colr"].payload, b"nclx" + struct.pack(">HHHB", 9, 16, 9, 0x80))
 
+    def test_told_color(self) -> None:
+        """What the publisher tells fills the gaps of the VUI, and makes another configuration."""
+        config = H264Config.parse(RECORD)
+        told = config.with_color(ColorInfo(9, 16, 9, max_cll=1000))
+        self.assertEqual(told.color, ColorInfo(9, 16, 9, max_cll=1000))
+        self.assertNotEqual(told, config)
+        self.assertEqual(told.with_color(ColorInfo()), config)
+        self.assertEqual(list(boxes_of(told)), [b"avcC", b"colr", b"clli"])
+        vui = VUI(full_range=True, colour=(1, 1, 1))
+        stated = H264Config.parse(avcc([SPS(vui=vui).nal_unit()], [PPS]))
+        self.assertEqual(stated.with_color(told.color).color, ColorInfo(1, 1, 1, True, 1000))
+        body = prefixed(SPS_1080, PPS, IDR)
+        self.assertEqual(told.access_unit(body, True).config.color, told.color)
+
     @settings(max_examples=200, deadline=None)
     @given(st.binary(max_size=80), st.integers(0, len(RECORD)), st.integers(0, len(RECORD)))
     def test_arbitrary(self, octets: bytes, start: int, end: int) -> None:
@@ -288,15 +301,17 @@ class AccessUnitTests(SynchronousTestCase):
         for body in (octets, prefixed(INTER, size=size)[:end] + octets):
             unit = config.access_unit(memoryview(body), key_flag)
             position = 0
-            types = set()
+            pictures = []
             while position < len(unit.payload):
                 length = int.from_bytes(unit.payload[position : position + 4], "big")
-                types.add(unit.payload[position + 4] & 31)
+                if unit.payload[position + 4] & 31 in range(1, 6):
+                    pictures.append(unit.payload[position + 4] & 31)
                 self.assertGreater(length, 0)
                 position += 4 + length
             self.assertEqual(position, len(unit.payload))
-            self.assertEqual(bool(types & {1, 2, 3, 4, 5}), bool(unit.payload))
-            self.assertEqual(unit.is_sync, 5 in types)
+            self.assertEqual(bool(pictures), bool(unit.payload))
+            # an IDR picture behind another one is no place to start
+            self.assertEqual(unit.is_sync, pictures[:1] == [5])
 
 
 class InBandTests(SynchronousTestCase):

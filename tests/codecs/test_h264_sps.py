@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from rapidrtmp.codecs import h264_sps
-from rapidrtmp.codecs.h264_sps import Colour, parse_sps
-from rapidrtmp.media.codec import ConfigError
+from rapidrtmp.codecs import vui
+from rapidrtmp.codecs.h264_sps import parse_sps
+from rapidrtmp.media.codec import ColorInfo, ConfigError
 from tests.codecs.builders import SPS, VUI, WITH_CHROMA
 
 SIZES: list[tuple[str, SPS, tuple[int, int]]] = [
@@ -46,28 +46,28 @@ BROKEN: list[tuple[str, SPS]] = [
     ("endless order cycle", SPS(order_type=1, order_cycle=[0] * 256)),
 ]
 
-VUIS: list[tuple[str, VUI, h264_sps.VUI]] = [
-    ("nothing", VUI(), h264_sps.VUI()),
-    ("square", VUI(aspect_ratio_idc=1), h264_sps.VUI(aspect_ratio=(1, 1))),
-    ("PAL wide", VUI(aspect_ratio_idc=4), h264_sps.VUI(aspect_ratio=(16, 11))),
-    ("unspecified", VUI(aspect_ratio_idc=0), h264_sps.VUI()),
-    ("reserved", VUI(aspect_ratio_idc=200), h264_sps.VUI()),
-    ("own", VUI(aspect_ratio_idc=255, extended_sar=(8, 9)), h264_sps.VUI(aspect_ratio=(8, 9))),
-    ("own, no sense", VUI(aspect_ratio_idc=255, extended_sar=(8, 0)), h264_sps.VUI()),
-    ("range alone", VUI(full_range=True), h264_sps.VUI()),
+VUIS: list[tuple[str, VUI, vui.VUI]] = [
+    ("nothing", VUI(), vui.VUI()),
+    ("square", VUI(aspect_ratio_idc=1), vui.VUI(aspect_ratio=(1, 1))),
+    ("PAL wide", VUI(aspect_ratio_idc=4), vui.VUI(aspect_ratio=(16, 11))),
+    ("unspecified", VUI(aspect_ratio_idc=0), vui.VUI()),
+    ("reserved", VUI(aspect_ratio_idc=200), vui.VUI()),
+    ("own", VUI(aspect_ratio_idc=255, extended_sar=(8, 9)), vui.VUI(aspect_ratio=(8, 9))),
+    ("own, no sense", VUI(aspect_ratio_idc=255, extended_sar=(8, 0)), vui.VUI()),
+    ("range alone", VUI(full_range=True), vui.VUI(color=ColorInfo(full_range=True))),
     (
         "colour",
         VUI(full_range=True, colour=(1, 13, 6)),
-        h264_sps.VUI(colour=Colour(1, 13, 6, True)),
+        vui.VUI(color=ColorInfo(1, 13, 6, True)),
     ),
-    ("29.97 frames/s", VUI(timing=(1001, 60000)), h264_sps.VUI(frame_rate=30000 / 1001)),
-    ("no units", VUI(timing=(0, 60000)), h264_sps.VUI()),
-    ("no scale", VUI(timing=(1, 0)), h264_sps.VUI()),
-    ("a million frames/s", VUI(timing=(1, 2000000)), h264_sps.VUI()),
+    ("29.97 frames/s", VUI(timing=(1001, 60000)), vui.VUI(frame_rate=30000 / 1001)),
+    ("no units", VUI(timing=(0, 60000)), vui.VUI()),
+    ("no scale", VUI(timing=(1, 0)), vui.VUI()),
+    ("a million frames/s", VUI(timing=(1, 2000000)), vui.VUI()),
     (
         "all",
         VUI(14, (0, 0), True, (9, 16, 9), False, (1, 2), (1, 50)),
-        h264_sps.VUI((4, 3), Colour(9, 16, 9, False), 25.0),
+        vui.VUI((4, 3), ColorInfo(9, 16, 9, False), 25.0),
     ),
 ]
 
@@ -117,8 +117,8 @@ class SequenceParameterSetTests(SynchronousTestCase):
 
     def test_vui(self) -> None:
         """VUI gives hints where they make sense."""
-        for name, vui, expected in VUIS:
-            self.assertEqual(parse_sps(SPS(vui=vui).nal_unit()).vui, expected, name)
+        for name, written, expected in VUIS:
+            self.assertEqual(parse_sps(SPS(vui=written).nal_unit()).vui, expected, name)
 
     def test_broken_vui(self) -> None:
         """A VUI that ends too early leaves the size alone (SRS 3389)."""
@@ -126,7 +126,7 @@ class SequenceParameterSetTests(SynchronousTestCase):
         bare = len(SPS().nal_unit())
         for end in range(bare, len(whole) - 2):
             parsed = parse_sps(whole[:end])
-            self.assertEqual((parsed.width, parsed.height, parsed.vui), (1280, 720, h264_sps.VUI()))
+            self.assertEqual((parsed.width, parsed.height, parsed.vui), (1280, 720, vui.VUI()))
 
     def test_missing_vui_flag(self) -> None:
         """A set that ends right before the VUI flag is whole enough."""
