@@ -223,16 +223,19 @@ class ChunkDecoder:
                 raise _unseen(header_type, chunk_stream_id)
             return self._read_type_3(stream, data, position)
         size = _HEADER_SIZES[header_type]
-        header = data[position : position + size + 4]
-        if len(header) < size:
+        behind = position + size
+        if behind > len(data):
             return 0
-        field = int.from_bytes(header[:3], "big")
+        # timestamp, length and type id, as far as this type of header has them
+        fields = int.from_bytes(data[position : position + 7], "big")
+        field = fields >> 32 if header_type < 2 else int.from_bytes(data[position:behind], "big")
         extended = b""
         if field == EXTENDED:
-            extended = header[size:]
+            extended = data[behind : behind + 4]
             if len(extended) < 4:
                 return 0
             field = int.from_bytes(extended, "big")
+            behind += 4
         if stream is None:
             if header_type == 2:
                 raise _unseen(header_type, chunk_stream_id)
@@ -244,10 +247,10 @@ class ChunkDecoder:
                 f"of chunk stream {chunk_stream_id}",
             )
         if header_type < 2:
-            stream.length = int.from_bytes(header[3:6], "big")
-            stream.type_id = header[6]
+            stream.length = fields >> 8 & 0xFFFFFF
+            stream.type_id = fields & 0xFF
         if header_type == 0:
-            stream.message_stream_id = int.from_bytes(header[7:11], "little")
+            stream.message_stream_id = int.from_bytes(data[position + 7 : position + 11], "little")
             stream.timestamp = field
             is_media = stream.type_id in (AUDIO, VIDEO)
             running = is_media and field > _NEAR and abs(field - self._media_time) <= _NEAR
@@ -258,7 +261,7 @@ class ChunkDecoder:
         stream.extended = extended
         stream.marker = _NO_MARKER if extended or chunk_stream_id > 63 else 0xC0 | chunk_stream_id
         self._begin(stream)
-        return position + size + len(extended)
+        return behind
 
     def _read_type_3(self, stream: _ChunkStream, data: bytes, position: int) -> int:
         if stream.extended:
@@ -319,7 +322,7 @@ class ChunkEncoder:
         type_id: int,
         message_stream_id: int,
         timestamp: int,
-        payload: bytes | memoryview,
+        *parts: bytes | memoryview,
     ) -> bytes:
         """Return the chunks of one message.
 
@@ -328,24 +331,38 @@ class ChunkEncoder:
             type_id: of the message.
             message_stream_id: 0 for the connection itself.
             timestamp: ms, taken modulo 2^32.
-            payload: of at most 16777215 bytes.
+            parts: the payload in pieces, of at most 16777215 bytes together.
+
+        Raises:
+            OverflowError: the payload is longer.
         """
         timestamp &= _U32
         extended = timestamp.to_bytes(4, "big") if timestamp >= EXTENDED else b""
-        size = self.chunk_size
-        parts: list[bytes | memoryview] = [
-            basic_header(0, chunk_stream_id),
-            min(timestamp, EXTENDED).to_bytes(3, "big"),
-            len(payload).to_bytes(3, "big"),
-            type_id.to_bytes(1, "big"),
-            message_stream_id.to_bytes(4, "little"),
-            extended,
-            payload[:size],
-        ]
+        length = sum(map(len, parts))
+        if length > 0xFFFFFF:
+            raise OverflowError(f"message of {length} bytes")
+        header = (
+            basic_header(0, chunk_stream_id)
+            + (min(timestamp, EXTENDED) << 32 | length << 8 | type_id).to_bytes(7, "big")
+            + message_stream_id.to_bytes(4, "little")
+            + extended
+        )
+        if length <= self.chunk_size:
+            return b"".join((header, *parts))
+        chunks: list[bytes | memoryview] = [header]
         further = basic_header(3, chunk_stream_id) + extended
-        for start in range(size, len(payload), size):
-            parts += (further, payload[start : start + size])
-        return b"".join(parts)
+        room = self.chunk_size  # in the chunk that was begun last
+        for part in parts:
+            end = len(part)
+            position = min(room, end)
+            chunks.append(part[:position])
+            room -= position
+            while position < end:
+                room = min(self.chunk_size, end - position)
+                chunks += (further, part[position : position + room])
+                position += room
+                room = self.chunk_size - room
+        return b"".join(chunks)
 
 
 def basic_header(header_type: int, chunk_stream_id: int) -> bytes:

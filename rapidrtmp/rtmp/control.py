@@ -6,6 +6,8 @@ from rapidrtmp.rtmp.chunk import MAX_CHUNK_SIZE
 from rapidrtmp.rtmp.errors import ProtocolError
 
 STREAM_BEGIN: Final = 0
+STREAM_EOF: Final = 1
+SET_BUFFER_LENGTH: Final = 3
 PING_REQUEST: Final = 6
 PING_RESPONSE: Final = 7
 
@@ -28,6 +30,11 @@ def stream_begin(message_stream_id: int) -> bytes:
     return STREAM_BEGIN.to_bytes(2, "big") + u32(message_stream_id)
 
 
+def stream_eof(message_stream_id: int) -> bytes:
+    """Return the body of the user control message StreamEOF."""
+    return STREAM_EOF.to_bytes(2, "big") + u32(message_stream_id)
+
+
 def ping_response(time: bytes) -> bytes:
     """Return the body of the user control message PingResponse to a request's `time`."""
     return PING_RESPONSE.to_bytes(2, "big") + time
@@ -41,6 +48,13 @@ def read_ping_request(payload: bytes) -> bytes | None:
     """
     if payload[:2] == PING_REQUEST.to_bytes(2, "big") and len(payload) >= 6:
         return payload[2:6]
+    return None
+
+
+def read_buffer_length(payload: bytes) -> int | None:
+    """Return the ms that a player buffers; None for every other user control message."""
+    if payload[:2] == SET_BUFFER_LENGTH.to_bytes(2, "big") and len(payload) >= 10:
+        return int.from_bytes(payload[6:10], "big")
     return None
 
 

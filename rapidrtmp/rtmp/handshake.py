@@ -1,4 +1,4 @@
-"""The server's side of the RTMP handshake, simple and digest (RTMP 1.0, 5.2).
+"""The RTMP handshake: a server's side, simple and digest, and a client's, simple (RTMP 1.0, 5.2).
 
 The digest form is not in the specification: Flash-era players ask for it by a version in
 C1 and an HMAC-SHA256 hidden in its random bytes, at a place that C1 itself names.
@@ -104,6 +104,47 @@ class ServerHandshake:
         s2 = self._random(HANDSHAKE_SIZE - _DIGEST_SIZE)
         key = _hmac(_SERVER_KEY + _SERVER_KEY_SUFFIX, digest)
         return bytes((VERSION,)) + s1 + s2 + _hmac(key, s2)
+
+
+class ClientHandshake:
+    """Sends C0 C1, answers S0 S1 by C2, then waits for S2.
+
+    The simple form, which every server takes; S2 is not compared with C1.
+
+    Args:
+        random: returns so many random bytes.
+    """
+
+    def __init__(self, random: Callable[[int], bytes] = os.urandom) -> None:
+        # zero version: there is no digest to look for
+        c1 = bytes(8) + random(HANDSHAKE_SIZE - 8)
+        self.output = [bytes((VERSION,)) + c1]
+        """Bytes to send; the caller takes them away."""
+        self.remainder = b""
+        """What followed S2 in the same read: the first chunks."""
+        self._received = bytearray()
+        self._answered = False
+
+    def receive(self, data: bytes) -> bool:
+        """Take bytes of the server and tell whether the handshake is complete.
+
+        Must not be called again after it returned True.
+
+        Raises:
+            ProtocolError: ``bad_version``.
+        """
+        received = self._received
+        missing = 1 + 2 * HANDSHAKE_SIZE - len(received)
+        received += data[:missing]
+        if received and received[0] != VERSION:
+            raise ProtocolError(
+                "bad_version", f"the server answers by {received[0]}: it does not speak RTMP"
+            )
+        if not self._answered and len(received) > HANDSHAKE_SIZE:
+            self._answered = True
+            self.output.append(bytes(received[1 : 1 + HANDSHAKE_SIZE]))
+        self.remainder = data[missing:]
+        return len(data) >= missing
 
 
 def _find_digest(message: bytes, key: bytes) -> tuple[int, bytes] | None:

@@ -24,6 +24,9 @@ class Limits:
     """The same of somebody who has proven nothing yet, and may have a hundred connections."""
     message_streams: int = 16
     """Message streams open at a time; one is usual."""
+    plays: int = 16
+    """Play commands on one connection, one after the other: each asks the owner for a decision
+    and for a start of the stream. Players send one."""
     messages_per_second: int = 1000
     """Messages in any one second; a start-up has about twenty. Some take one byte on the wire,
     but all take their time. Not counted are an accepted publisher's audio and video, and pings,

@@ -2,29 +2,19 @@
 
 import os
 from collections.abc import Callable
-from itertools import islice
 
 from rapidrtmp.amf.errors import AMFError
-from rapidrtmp.rtmp import command, control, message
-from rapidrtmp.rtmp.chunk import ChunkDecoder, ChunkEncoder
+from rapidrtmp.rtmp import control, message
+from rapidrtmp.rtmp.capabilities import PLAIN, Capabilities
+from rapidrtmp.rtmp.endpoint import MEDIA, Endpoint
 from rapidrtmp.rtmp.errors import ProtocolError
-from rapidrtmp.rtmp.events import ConnectRequested, Event, PublishRequested
+from rapidrtmp.rtmp.events import Event, Request
 from rapidrtmp.rtmp.handshake import ServerHandshake
 from rapidrtmp.rtmp.limits import Limits
-from rapidrtmp.rtmp.netconnection import CHUNK_SIZE, NetConnection, State
-from rapidrtmp.rtmp.window import AcknowledgementWindow
-
-CONTROL_CHUNK_STREAM = 2
-CONNECTION_CHUNK_STREAM = 3
-STREAM_CHUNK_STREAM = 5
-
-_MEDIA = (message.AUDIO, message.VIDEO)
-_DATA = (message.DATA_AMF0, message.DATA_AMF3)
-_COMMANDS = (message.COMMAND_AMF0, message.COMMAND_AMF3)
-_WITHOUT_MEANING = (message.ACKNOWLEDGEMENT, message.USER_CONTROL, message.SET_PEER_BANDWIDTH)
+from rapidrtmp.rtmp.netconnection import NetConnection, State
 
 
-class ServerSession:
+class ServerSession(Endpoint):
     """Speaks RTMP with one client, without I/O, clock or knowledge of streams.
 
     After each call, send what `data_to_send` returns, and close the connection when `state`
@@ -33,32 +23,25 @@ class ServerSession:
     At a request event the session waits: it keeps what the client sends, unread, until the
     owner calls `accept` or `reject`. Events after it come from `accept`.
 
+    An accepted publisher's media goes to `on_media`. What an accepted player is sent, its
+    owner makes once for all players by a `MediaEncoder` and sends behind `data_to_send`.
+
     Args:
         limits: of this connection.
         random: returns so many random bytes.
+        capabilities: what the server can do of Enhanced RTMP, to be told to clients.
     """
 
     def __init__(
-        self, limits: Limits | None = None, random: Callable[[int], bytes] = os.urandom
+        self,
+        limits: Limits | None = None,
+        random: Callable[[int], bytes] = os.urandom,
+        capabilities: Capabilities = PLAIN,
     ) -> None:
-        self.on_media: Callable[[int, int, bytes], None] | None = None
-        """Takes each message of an accepted publisher: type id (8 audio, 9 video, 15 and 18
-        data), timestamp (u32 ms), body. Set it before `accept`."""
-        self.bytes_received = 0
-        self.dropped: dict[str, int] = {}
-        """Messages that were left out, by reason: empty (audio and video without a body),
-        early_media, other_stream, metadata_too_large, aggregate, amf, unknown_type."""
-        self._limits = limits or Limits()
-        self._handshake: ServerHandshake | None = ServerHandshake(random)
-        self._decoder = ChunkDecoder(self._limits, self._receive_message)
-        self._encoder = ChunkEncoder()
-        self._window = AcknowledgementWindow()
-        self._connection = NetConnection(self._limits.message_streams, self._send)
-        self._output: list[bytes] = []
-        self._ping: bytes | None = None
-        self._now = 0.0
-        self._second = 0.0  # when the counting of messages began
-        self._messages = 0  # in it, but an accepted publisher's media
+        super().__init__(limits or Limits(), ServerHandshake(random))
+        self.buffer_length = 0
+        """ms that the player says it buffers; 0 until it does."""
+        self._connection = NetConnection(self._limits, capabilities, self._send)
         self._early_media = 0  # bytes
 
     @property
@@ -89,18 +72,10 @@ class ServerSession:
         """
         if self._connection.state is State.CLOSED:
             return []
-        self.bytes_received += len(data)
-        sequence = self._window.receive(len(data))
-        if sequence is not None and self._handshake is None:
-            self._send(message.ACKNOWLEDGEMENT, 0, control.u32(sequence))
+        self._count_bytes(data)
         return self._advance(data, now)
 
-    def data_to_send(self) -> list[bytes]:
-        """Return what is to be sent since the last call."""
-        output, self._output = self._output, []
-        return output
-
-    def accept(self, request: ConnectRequested | PublishRequested, now: float) -> list[Event]:
+    def accept(self, request: Request, now: float) -> list[Event]:
         """Grant the request that waits, then go on with what the client has sent meanwhile.
 
         Returns:
@@ -114,15 +89,12 @@ class ServerSession:
             return []
         self._connection.accept(request)
         if self._connection.published_stream:
-            self._decoder.max_message_size = self._limits.message
-            self._decoder.max_partial_bytes = self._limits.partial_bytes
+            self._allow_large_messages(True)
             self._early_media = 0
         self._decoder.paused = False
         return self._advance(b"", now)
 
-    def reject(
-        self, request: ConnectRequested | PublishRequested, code: str, description: str
-    ) -> None:
+    def reject(self, request: Request, code: str, description: str) -> None:
         """Refuse the request that waits; the session is over.
 
         Args:
@@ -141,66 +113,69 @@ class ServerSession:
         self._connection.finish(code, description)
         self._decoder.paused = True
 
+    def end_play(self, code: str, description: str) -> None:
+        """Tell the player that its stream has ended; it may ask for another one.
+
+        Without effect when nothing is played.
+
+        Args:
+            code: why, as a rule `status.PLAY_UNPUBLISH_NOTIFY`; of level status.
+            description: the same in plain words.
+        """
+        self._connection.end_play(code, description)
+
+    def request_reconnect(self, tc_url: str | None, description: str) -> bool:
+        """Ask the client to connect anew, and go on serving it until it leaves.
+
+        Args:
+            tc_url: where to; None for the same place.
+            description: why, in plain words.
+
+        Returns:
+            Whether the client was asked: only those are that announced to understand it.
+        """
+        return self._connection.request_reconnect(tc_url, description)
+
     def _advance(self, data: bytes, now: float) -> list[Event]:
-        self._now = now
+        connection = self._connection
         try:
-            if self._handshake is not None:
-                data = self._shake_hands(self._handshake, data)
-            self._decoder.receive(data)
-            if self.waiting and self._decoder.kept > self._limits.waiting_bytes:
+            self._feed(data, now)
+            if connection.request is not None and self._decoder.kept > self._limits.waiting_bytes:
                 raise ProtocolError(
                     "flood",
                     f"more than {self._limits.waiting_bytes} bytes behind an unanswered request",
                 )
         except ProtocolError:
-            self._connection.state = State.CLOSED
+            connection.state = State.CLOSED
             raise
         if self._ping is not None:
-            # one answer a read, to the newest request: pings must not fill the output
-            self._send(message.USER_CONTROL, 0, control.ping_response(self._ping))
-            self._ping = None
-        events, self._connection.events = self._connection.events, []
+            self._answer_ping(self._ping)
+        if not connection.events:
+            return []
+        events, connection.events = connection.events, []
         return events
 
-    def _shake_hands(self, handshake: ServerHandshake, data: bytes) -> bytes:
-        """Feed the handshake and return what follows it."""
-        done = handshake.receive(data)
-        self._output += handshake.output
-        handshake.output.clear()
-        if not done:
-            return b""
-        self._handshake = None
-        return handshake.remainder
+    def _handshake_done(self) -> None:
+        """The client begins."""
 
     # Messages.
 
     def _receive_message(
         self, type_id: int, message_stream_id: int, timestamp: int, payload: bytes
     ) -> None:
-        if type_id in _MEDIA:
-            published = self._connection.published_stream
-            # devices send media on ids that they never opened, as there is just one
-            if not (published and payload and self.on_media) or (
-                message_stream_id != published
-                and message_stream_id in self._connection.message_streams
-            ):
-                self._count_message()
-                self._drop_media(payload)
-                return
-            self.on_media(type_id, timestamp, payload)
+        if type_id not in MEDIA:
+            self._receive_other(type_id, message_stream_id, timestamp, payload)
             return
-        if type_id == message.USER_CONTROL and (ping := control.read_ping_request(payload)):
-            self._ping = ping
+        connection = self._connection
+        published = connection.published_stream
+        # devices send media on ids that they never opened, as there is just one
+        if not (published and payload and self.on_media) or (
+            message_stream_id != published and message_stream_id in connection.message_streams
+        ):
+            self._count_message()
+            self._drop_media(payload)
             return
-        self._count_message()
-        if type_id in _COMMANDS:
-            self._receive_command(type_id, message_stream_id, payload)
-        elif type_id in _DATA:
-            self._receive_data_message(type_id, timestamp, payload)
-        elif type_id == message.AGGREGATE:
-            self._receive_aggregate(message_stream_id, timestamp, payload)
-        else:
-            self._receive_control(type_id, payload)
+        self.on_media(type_id, timestamp, payload)
 
     def _drop_media(self, payload: bytes) -> None:
         if self._connection.state is State.UNCONNECTED:
@@ -227,24 +202,9 @@ class ServerSession:
         else:
             self.on_media(type_id, timestamp, payload)
 
-    def _receive_aggregate(self, message_stream_id: int, timestamp: int, payload: bytes) -> None:
-        messages = message.split_aggregate(timestamp, payload)
-        try:
-            for type_id, time, body in islice(messages, self._limits.aggregated_messages):
-                if type_id in _MEDIA or type_id == message.DATA_AMF0:
-                    self._receive_message(type_id, message_stream_id, time, body)
-                else:
-                    self._drop("unknown_type")
-            if next(messages, None) is not None:
-                self._drop("aggregate")
-        except message.MalformedMessage:
-            self._drop("aggregate")
-
     def _receive_command(self, type_id: int, message_stream_id: int, payload: bytes) -> None:
-        if type_id == message.COMMAND_AMF3:
-            payload = payload[1:]  # a format selector; AMF0 follows (Adobe, AMF3 in RTMP)
         try:
-            call = command.decode(payload, self._limits.amf)
+            call = self._decode_command(type_id, payload)
         except AMFError as error:
             if self._connection.published_stream:
                 self._drop("amf")
@@ -252,43 +212,12 @@ class ServerSession:
             raise ProtocolError("amf", f"unreadable command: {error}") from error
         self._connection.receive(call, message_stream_id)
         if not self._connection.published_stream:
-            self._decoder.max_message_size = self._limits.message_before_publish
-            self._decoder.max_partial_bytes = self._limits.partial_bytes_before_publish
+            self._allow_large_messages(False)
         self._decoder.paused = self.waiting or self._connection.state is State.CLOSED
 
     def _receive_control(self, type_id: int, payload: bytes) -> None:
-        if type_id == message.SET_CHUNK_SIZE:
-            size = control.read_chunk_size(payload, self._limits.min_chunk_size)
-            self._decoder.chunk_size = size
-        elif type_id == message.ABORT:
-            self._decoder.abort(control.read_u32(payload, "Abort"))
-        elif type_id == message.WINDOW_ACKNOWLEDGEMENT_SIZE:
-            self._window.resize(control.read_u32(payload, "Window Acknowledgement Size"))
-        elif type_id not in _WITHOUT_MEANING:
-            self._drop("unknown_type")
-
-    def _count_message(self) -> None:
-        if not 0.0 <= self._now - self._second < 1.0:
-            self._second = self._now
-            self._messages = 0
-        self._messages += 1
-        if self._messages > self._limits.messages_per_second:
-            raise ProtocolError(
-                "flood", f"more than {self._limits.messages_per_second} messages in a second"
-            )
-
-    def _drop(self, reason: str) -> None:
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
-
-    def _send(self, type_id: int, message_stream_id: int, body: bytes) -> None:
-        if type_id != message.COMMAND_AMF0:
-            chunk_stream_id = CONTROL_CHUNK_STREAM
-        elif message_stream_id:
-            chunk_stream_id = STREAM_CHUNK_STREAM
-        else:
-            chunk_stream_id = CONNECTION_CHUNK_STREAM
-        self._output.append(
-            self._encoder.encode(chunk_stream_id, type_id, message_stream_id, 0, body)
-        )
-        if type_id == message.SET_CHUNK_SIZE:
-            self._encoder.chunk_size = CHUNK_SIZE
+        if type_id == message.USER_CONTROL:
+            length = control.read_buffer_length(payload)
+            if length is not None:
+                self.buffer_length = length
+        super()._receive_control(type_id, payload)

@@ -85,7 +85,7 @@ def resolve(app: str, tc_url: str, name: str) -> StreamName:
     name_parts = _parts(name_path)
     parts = _parts(app_path)
     if not name_parts and len(parts) < 2:
-        raise BadName("the stream key is missing: publish to rtmp://<host>/live/<stream key>")
+        raise BadName("the stream key is missing: the URL is rtmp://<host>/live/<stream key>")
     parts += name_parts
     key = parts.pop()
     _check("stream key", key)
@@ -98,6 +98,22 @@ def resolve(app: str, tc_url: str, name: str) -> StreamName:
     for query in (name_query, app_query, tc_query):
         _read_query(query, parameters)
     return StreamName(app, key, parameters)
+
+
+def application(app: str, tc_url: str) -> tuple[str, dict[str, str]]:
+    """Return the first part of the application that a client connects to, and the parameters.
+
+    As `resolve` reads them, but before the stream is known; '' and none where it would refuse.
+
+    Args:
+        app: ``app`` of the connect command.
+        tc_url: ``tcUrl`` of the connect command.
+    """
+    try:
+        name = resolve(app, tc_url, "-")
+    except BadName:
+        return "", {}
+    return name.app.partition("/")[0], name.parameters
 
 
 def redact(text: str) -> str:

@@ -54,8 +54,16 @@ class UserControlTests(SynchronousTestCase):
             with self.subTest(payload=payload):
                 self.assertIsNone(control.read_ping_request(payload))
 
+    def test_buffer_length(self) -> None:
+        """A player's buffer length stands behind its message stream; others have none."""
+        self.assertEqual(control.read_buffer_length(b"\x00\x03" + bytes(6) + b"\x0b\xb8"), 3000)
+        for payload in (b"", b"\x00\x03" + bytes(7), b"\x00\x06" + bytes(8)):
+            with self.subTest(payload=payload):
+                self.assertIsNone(control.read_buffer_length(payload))
+
     def test_bodies(self) -> None:
         """Bodies are written as the specification draws them."""
+        self.assertEqual(control.stream_eof(1), b"\x00\x01\x00\x00\x00\x01")
         self.assertEqual(control.stream_begin(1), b"\x00\x00\x00\x00\x00\x01")
         self.assertEqual(control.peer_bandwidth(0x01020304, 2), b"\x01\x02\x03\x04\x02")
 

@@ -10,6 +10,7 @@ from rapidrtmp.rtmp.url import (
     MAX_QUERY_LENGTH,
     BadName,
     StreamName,
+    application,
     redact,
     resolve,
 )
@@ -218,6 +219,22 @@ class ResolveTests(SynchronousTestCase):
 
 
 words = st.text("aZ9_-./\\%:?&= \"'\n\x00é", max_size=12) | st.text(max_size=12)
+
+
+class ApplicationTests(SynchronousTestCase):
+    def test_application(self) -> None:
+        """What a client connects to is known before its stream is: first part and parameters."""
+        for app, tc_url, expected in (
+            ("live", TC_URL, ("live", {})),
+            ("/live/KEY/", TC_URL, ("live", {})),
+            ("", "rtmp://host/other/KEY?token=t", ("other", {"token": "t"})),
+            ("live?token=t", "rtmp://host/live?token=u&a=b", ("live", {"token": "t", "a": "b"})),
+            ("", "", ("", {})),
+            ("../live", TC_URL, ("", {})),
+            ("live?" + "x" * 5000, TC_URL, ("", {})),
+        ):
+            with self.subTest(app=app, tc_url=tc_url):
+                self.assertEqual(application(app, tc_url), expected)
 
 
 class ResolvePropertyTests(SynchronousTestCase):
