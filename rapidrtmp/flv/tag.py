@@ -1,6 +1,7 @@
 """Bodies of audio and video tags (FLV 10.1 sections E.4.2 and E.4.3, Enhanced RTMP v2)."""
 
-from typing import NamedTuple
+import struct
+from typing import ClassVar, NamedTuple
 
 AUDIO = 8
 VIDEO = 9
@@ -10,6 +11,9 @@ AMF0_DATA = 18
 
 AVC = 7
 AAC = 10
+
+MAX_CODEC_ID = 15
+"""CodecID and SoundFormat have 4 bits; FourCCs as numbers are greater."""
 
 KEY_FRAME = 1
 INTER_FRAME = 2
@@ -21,19 +25,29 @@ CODED_FRAME = 1
 END_OF_SEQUENCE = 2
 """AVCPacketType and AACPacketType."""
 
+EX_VIDEO = 0x80
+"""Bit of the first byte that announces an Enhanced RTMP video header."""
 EX_AUDIO = 9
 """SoundFormat that announces an Enhanced RTMP audio header."""
-EX_MULTITRACK_VIDEO = 6
-EX_MULTITRACK_AUDIO = 5
-EX_MODIFIER = 7
-"""Packet types of Enhanced RTMP headers."""
 
 _AVC_FORM = frozenset((AVC, 12, 13))
 """CodecIDs with a packet type and a composition time. 12 (HEVC) and 13 (AV1) are unofficial."""
+AVC_HEADER = struct.Struct(">BBhB")
+"""First byte, packet type, and the composition time, signed: its upper 16 bits, its lower 8."""
+PLAIN_FRAMES = frozenset(
+    frame_type << 4 | codec_id
+    for frame_type in range(8)
+    for codec_id in _AVC_FORM
+    if frame_type != COMMAND_FRAME
+)
+"""First bytes of video frames with that header."""
 
 
 class TagError(ValueError):
     """The tag body is shorter than its own header."""
+
+    reason: ClassVar[str] = "short"
+    """For counters."""
 
 
 class VideoTag(NamedTuple):
@@ -59,35 +73,6 @@ class AudioTag(NamedTuple):
     """SoundRate, SoundSize and SoundType: without meaning for AAC, where they are all ones."""
 
 
-def is_extended_video(octets: bytes | memoryview) -> bool:
-    """Tell whether a video tag body, not empty, has an Enhanced RTMP header."""
-    return octets[0] >= 0x80
-
-
-def is_extended_audio(octets: bytes | memoryview) -> bool:
-    """Tell whether an audio tag body, not empty, has an Enhanced RTMP header."""
-    return octets[0] >> 4 == EX_AUDIO
-
-
-def extended_fourcc(octets: bytes | memoryview, multitrack: int) -> int | None:
-    """Read the codec out of an Enhanced RTMP header.
-
-    Args:
-        octets: the tag body.
-        multitrack: the packet type that means Multitrack for this kind of tag.
-
-    Returns:
-        The (first) FourCC as a big-endian number; None where the header begins with
-        modifiers or is too short to have one.
-    """
-    packet_type = octets[0] & 0xF
-    start = 2 if packet_type == multitrack else 1
-    fourcc = octets[start : start + 4]
-    if packet_type == EX_MODIFIER or len(fourcc) < 4:
-        return None
-    return int.from_bytes(fourcc, "big")
-
-
 def parse_video(octets: memoryview) -> VideoTag:
     """Take a legacy video tag body apart. Its `body` is a view of the same memory.
 
@@ -95,15 +80,13 @@ def parse_video(octets: memoryview) -> VideoTag:
         TagError: it is shorter than its header.
     """
     size = len(octets)
-    if size:
-        first = octets[0]
+    if size >= AVC_HEADER.size:
+        first, packet_type, high, low = AVC_HEADER.unpack_from(octets)
         codec_id = first & 0xF
-        if codec_id not in _AVC_FORM:
-            return VideoTag(first >> 4, codec_id, CODED_FRAME, 0, octets[1:])
-        if size >= 5:
-            # SI24: flipping the sign bit and taking its weight off extends the sign
-            time = (octets[2] << 16 | octets[3] << 8 | octets[4]) ^ 0x800000
-            return VideoTag(first >> 4, codec_id, octets[1], time - 0x800000, octets[5:])
+        if codec_id in _AVC_FORM:
+            return VideoTag(first >> 4, codec_id, packet_type, high << 8 | low, octets[5:])
+    if size and octets[0] & 0xF not in _AVC_FORM:
+        return VideoTag(octets[0] >> 4, octets[0] & 0xF, CODED_FRAME, 0, octets[1:])
     raise TagError(f"video tag of {size} bytes")
 
 

@@ -31,15 +31,6 @@ AUDIO: list[tuple[str, str, AudioTag]] = [
 SHORT_VIDEO = ["", "17", "1701", "17010000", "1c000000"]
 SHORT_AUDIO = ["", "af"]
 
-EXTENDED_VIDEO: list[tuple[str, str, int | None]] = [
-    ("sequence start", "90 68766331 01", 0x68766331),
-    ("coded frames", "91 61766331 000000", 0x61766331),
-    ("multitrack", "96 01 61763031 00", 0x61763031),
-    ("modifier", "97 0200000001 68766331", None),
-    ("cut short", "90 687663", None),
-    ("multitrack cut short", "96 01 617630", None),
-]
-
 
 class TagTests(SynchronousTestCase):
     def test_video(self) -> None:
@@ -48,7 +39,6 @@ class TagTests(SynchronousTestCase):
             wire = bytes.fromhex(octets)
             self.assertEqual(tag.parse_video(memoryview(wire)), value, name)
             self.assertEqual(tag.build_video(value), wire, name)
-            self.assertFalse(tag.is_extended_video(wire))
 
     def test_audio(self) -> None:
         """Each form is read and written alike."""
@@ -56,7 +46,6 @@ class TagTests(SynchronousTestCase):
             wire = bytes.fromhex(octets)
             self.assertEqual(tag.parse_audio(memoryview(wire)), value, name)
             self.assertEqual(tag.build_audio(value), wire, name)
-            self.assertFalse(tag.is_extended_audio(wire))
 
     def test_short(self) -> None:
         """A body that ends inside its header is the typed error."""
@@ -75,17 +64,6 @@ class TagTests(SynchronousTestCase):
         wire[5:] = b"xy"
         self.assertEqual(bytes(body), b"xy")
         self.assertEqual(bytes(audio), b"y")
-
-    def test_extended(self) -> None:
-        """Enhanced RTMP headers are told apart and give their FourCC."""
-        for name, octets, fourcc in EXTENDED_VIDEO:
-            wire = bytes.fromhex(octets)
-            self.assertTrue(tag.is_extended_video(wire), name)
-            found = tag.extended_fourcc(wire, tag.EX_MULTITRACK_VIDEO)
-            self.assertEqual(found, fourcc, name)
-        wire = bytes.fromhex("95 01 4f707573")
-        self.assertTrue(tag.is_extended_audio(wire))
-        self.assertEqual(tag.extended_fourcc(wire, tag.EX_MULTITRACK_AUDIO), 0x4F707573)
 
     def test_out_of_range(self) -> None:
         """A field that does not fit is refused, not cut."""
