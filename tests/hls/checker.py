@@ -6,18 +6,31 @@ gets its rule here first.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-MINIMUM_VERSION = {"EXT-X-MAP": 6, "EXT-X-GAP": 8}
+from tests.hls.date_range_checker import (
+    ListedDateRange,
+    check_date_ranges,
+    parse_date_range,
+)
+from tests.hls.judging import CheckError as CheckError
+from tests.hls.judging import require
+from tests.hls.low_latency_checker import LowLatency, split_low_latency
+
+MINIMUM_VERSION = {"EXT-X-MAP": 6, "EXT-X-GAP": 8, "EXT-X-SKIP": 9}
+DATE_RANGE = "EXT-X-DATERANGE"
+I_FRAMES_ONLY = "EXT-X-I-FRAMES-ONLY"
 HEADER_TAGS = frozenset(
     (
         "EXT-X-VERSION",
         "EXT-X-INDEPENDENT-SEGMENTS",
         "EXT-X-TARGETDURATION",
+        "EXT-X-SERVER-CONTROL",
         "EXT-X-MEDIA-SEQUENCE",
         "EXT-X-DISCONTINUITY-SEQUENCE",
+        I_FRAMES_ONLY,
     )
 )
 SEGMENT_TAGS = (
@@ -26,12 +39,13 @@ SEGMENT_TAGS = (
     "EXT-X-PROGRAM-DATE-TIME",
     "EXT-X-GAP",
     "EXTINF",
+    "EXT-X-BYTERANGE",
 )
 """In the order in which they have to stand."""
 
 VIDEO_CODECS = ("avc1", "avc3", "hvc1", "hev1", "av01", "vp08", "vp09")
 
-Kind = Literal["quoted", "word", "integer", "decimal", "resolution"]
+Kind = Literal["quoted", "word", "integer", "decimal", "resolution", "captions"]
 MEDIA_ATTRIBUTES: Mapping[str, Kind] = {
     "TYPE": "word",
     "GROUP-ID": "quoted",
@@ -40,6 +54,7 @@ MEDIA_ATTRIBUTES: Mapping[str, Kind] = {
     "AUTOSELECT": "word",
     "LANGUAGE": "quoted",
     "CHANNELS": "quoted",
+    "INSTREAM-ID": "quoted",
     "URI": "quoted",
 }
 STREAM_INF_ATTRIBUTES: Mapping[str, Kind] = {
@@ -48,8 +63,23 @@ STREAM_INF_ATTRIBUTES: Mapping[str, Kind] = {
     "CODECS": "quoted",
     "RESOLUTION": "resolution",
     "FRAME-RATE": "decimal",
+    "VIDEO-RANGE": "word",
     "AUDIO": "quoted",
-    "CLOSED-CAPTIONS": "word",
+    "CLOSED-CAPTIONS": "captions",
+}
+I_FRAME_ATTRIBUTES: Mapping[str, Kind] = {
+    "BANDWIDTH": "integer",
+    "AVERAGE-BANDWIDTH": "integer",
+    "CODECS": "quoted",
+    "RESOLUTION": "resolution",
+    "VIDEO-RANGE": "word",
+    "URI": "quoted",
+}
+IMAGE_STREAM_INF_ATTRIBUTES: Mapping[str, Kind] = {
+    "BANDWIDTH": "integer",
+    "RESOLUTION": "resolution",
+    "CODECS": "quoted",
+    "URI": "quoted",
 }
 _SYNTAX: Mapping[Kind, str] = {
     "quoted": r'"[^"]*"',
@@ -57,21 +87,15 @@ _SYNTAX: Mapping[Kind, str] = {
     "integer": r"[0-9]{1,20}",
     "decimal": r"[0-9]+\.[0-9]{3}",
     "resolution": r"[0-9]+x[0-9]+",
+    "captions": r'NONE|"[^"]+"',
 }
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",\s]+)(?:,(?=.)|$)')
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_SKIP_UNTIL = re.compile(r"CAN-SKIP-UNTIL=(\d+\.\d{3})")
+_BYTE_RANGE = re.compile(r"([1-9][0-9]*)@0")
+_SERVICE = re.compile(r"CC[1-4]|SERVICE([1-9]|[1-5][0-9]|6[0-3])")
 _EXTINF = re.compile(r"(\d+\.\d{3,}),")
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ufeff]")
-
-
-class CheckError(AssertionError):
-    """The playlist breaks a rule."""
-
-
-def require(condition: object, message: str) -> None:
-    """Raise CheckError with `message` unless `condition` holds."""
-    if not condition:
-        raise CheckError(message)
 
 
 @dataclass(slots=True)
@@ -89,6 +113,8 @@ class MediaSegment:
     is_gap: bool
     date: float | None
     """Unix time."""
+    i_frame_size: int = 0
+    """Bytes of its range, in an I-frame playlist."""
 
 
 @dataclass(slots=True)
@@ -102,6 +128,10 @@ class MediaPlaylist:
     independent_segments: bool
     ended: bool
     segments: list[MediaSegment]
+    date_ranges: dict[str, ListedDateRange] = field(default_factory=dict)
+    """By ID."""
+    i_frames_only: bool = False
+    low_latency: LowLatency | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)
@@ -117,6 +147,15 @@ class AudioRendition:
 
 
 @dataclass(slots=True)
+class ImageRendition:
+    """One EXT-X-IMAGE-STREAM-INF (Image Media Playlist specification 0.4)."""
+
+    uri: str
+    bandwidth: int
+    resolution: tuple[int, int]
+
+
+@dataclass(slots=True)
 class Variant:
     """One EXT-X-STREAM-INF."""
 
@@ -128,6 +167,18 @@ class Variant:
     frame_rate: float | None
     audio: str
     """The audio group, or ''."""
+    video_range: str = "SDR"
+    captions: str = ""
+    """The group of closed captions, or ''."""
+
+
+@dataclass(slots=True)
+class IFrameVariant:
+    """One EXT-X-I-FRAME-STREAM-INF."""
+
+    uri: str
+    bandwidth: int
+    resolution: tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -137,6 +188,10 @@ class MultivariantPlaylist:
     version: int
     audio: list[AudioRendition]
     variants: list[Variant]
+    images: list[ImageRendition] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+    """INSTREAM-ID of each rendition of closed captions."""
+    i_frames: list[IFrameVariant] = field(default_factory=list)
 
 
 def parse_media_playlist(data: bytes, *, tolerance: float = 0.002) -> MediaPlaylist:
@@ -150,9 +205,11 @@ def parse_media_playlist(data: bytes, *, tolerance: float = 0.002) -> MediaPlayl
     Raises:
         CheckError: a rule is broken; the text says which.
     """
+    data, low_latency = split_low_latency(data)
     lines = _lines(data)
     header: dict[str, str] = {}
     tags: dict[str, str] = {}
+    date_ranges: dict[str, ListedDateRange] = {}
     segments: list[MediaSegment] = []
     sequence = discontinuity = 0
     map_uri = ""
@@ -164,7 +221,12 @@ def parse_media_playlist(data: bytes, *, tolerance: float = 0.002) -> MediaPlayl
             ended = True
         elif line.startswith("#"):
             name, value = _tag(line)
-            if name in HEADER_TAGS:
+            if name == DATE_RANGE:
+                require(not segments and not tags, f"{name} behind the first segment tag")
+                date_range = parse_date_range(value)
+                require(date_range.id not in date_ranges, f"{date_range.id} is listed twice")
+                date_ranges[date_range.id] = date_range
+            elif name in HEADER_TAGS:
                 require(not segments and not tags, f"{name} behind the first segment tag")
                 require(name not in header, f"{name} twice")
                 header[name] = value
@@ -186,10 +248,15 @@ def parse_media_playlist(data: bytes, *, tolerance: float = 0.002) -> MediaPlayl
             tags = {}
     require(segments, "a playlist without a segment")
     require(not tags, f"tags {list(tags)} without a segment")
-    require(
-        header.get("EXT-X-INDEPENDENT-SEGMENTS", "") == "",
-        "EXT-X-INDEPENDENT-SEGMENTS has a value",
-    )
+    for name in ("EXT-X-INDEPENDENT-SEGMENTS", I_FRAMES_ONLY):
+        require(header.get(name, "") == "", f"{name} has a value")
+    control = header.get("EXT-X-SERVER-CONTROL")
+    if control is not None:  # that of a playlist without parts
+        skip_until = _SKIP_UNTIL.fullmatch(control)
+        require(skip_until, f"EXT-X-SERVER-CONTROL:{control}")
+        assert skip_until is not None
+        target = _integer(header, "EXT-X-TARGETDURATION")
+        require(float(skip_until[1]) >= 6 * target, "CAN-SKIP-UNTIL is too small")
     playlist = MediaPlaylist(
         _integer(header, "EXT-X-VERSION"),
         _integer(header, "EXT-X-TARGETDURATION"),
@@ -198,6 +265,9 @@ def parse_media_playlist(data: bytes, *, tolerance: float = 0.002) -> MediaPlayl
         "EXT-X-INDEPENDENT-SEGMENTS" in header,
         ended,
         segments,
+        date_ranges,
+        I_FRAMES_ONLY in header,
+        low_latency,
     )
     _check_playlist(playlist, tolerance)
     return playlist
@@ -209,7 +279,7 @@ def check_reload(before: MediaPlaylist, after: MediaPlaylist) -> None:
     Raises:
         CheckError: a player that has seen `before` would go wrong.
     """
-    for name in ("version", "target_duration", "independent_segments"):
+    for name in ("version", "target_duration", "independent_segments", "i_frames_only"):
         require(
             getattr(before, name) == getattr(after, name), f"{name} changed in the playlist's life"
         )
@@ -226,6 +296,7 @@ def check_reload(before: MediaPlaylist, after: MediaPlaylist) -> None:
     for segment in after.segments:
         old = known.get(segment.sequence)
         require(old is None or old == segment, f"segment changed: {old} became {segment}")
+    check_date_ranges(before.date_ranges, after.date_ranges, after.segments[0].date or 0.0)
     uris = {segment.uri: segment.sequence for segment in before.segments}
     for segment in after.segments:
         require(
@@ -246,7 +317,10 @@ def parse_multivariant_playlist(data: bytes) -> MultivariantPlaylist:
     """
     header: dict[str, str] = {}
     audio: list[AudioRendition] = []
+    captions: list[str] = []
+    i_frames: list[IFrameVariant] = []
     variants: list[Variant] = []
+    images: list[ImageRendition] = []
     pending: dict[str, str] | None = None
     for line in _lines(data):
         if not line.startswith("#"):
@@ -258,7 +332,15 @@ def parse_multivariant_playlist(data: bytes) -> MultivariantPlaylist:
         name, value = _tag(line)
         if name == "EXT-X-MEDIA":
             require(not variants, "EXT-X-MEDIA behind EXT-X-STREAM-INF")
-            audio.append(_audio_rendition(_attributes(value, MEDIA_ATTRIBUTES)))
+            attributes = _attributes(value, MEDIA_ATTRIBUTES)
+            if attributes.get("TYPE") == "CLOSED-CAPTIONS":
+                captions.append(_caption_service(attributes))
+            else:
+                audio.append(_audio_rendition(attributes))
+        elif name == "EXT-X-IMAGE-STREAM-INF":
+            images.append(_image_rendition(_attributes(value, IMAGE_STREAM_INF_ATTRIBUTES)))
+        elif name == "EXT-X-I-FRAME-STREAM-INF":
+            i_frames.append(_i_frame_variant(_attributes(value, I_FRAME_ATTRIBUTES)))
         elif name == "EXT-X-STREAM-INF":
             pending = _attributes(value, STREAM_INF_ATTRIBUTES)
         else:
@@ -267,7 +349,9 @@ def parse_multivariant_playlist(data: bytes) -> MultivariantPlaylist:
             header[name] = value
     require(pending is None, "EXT-X-STREAM-INF is not followed by its URI")
     require(variants, "no EXT-X-STREAM-INF")
-    playlist = MultivariantPlaylist(_integer(header, "EXT-X-VERSION"), audio, variants)
+    playlist = MultivariantPlaylist(
+        _integer(header, "EXT-X-VERSION"), audio, variants, images, captions, i_frames
+    )
     _check_groups(playlist)
     return playlist
 
@@ -338,6 +422,11 @@ def _segment(uri: str, tags: Mapping[str, str], map_uri: str) -> MediaSegment:
         require(_DATE.fullmatch(text), f"{uri}: date {text}")
         moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
         date = moment.timestamp()
+    i_frame_size = 0
+    if "EXT-X-BYTERANGE" in tags:
+        byte_range = _BYTE_RANGE.fullmatch(tags["EXT-X-BYTERANGE"])
+        require(byte_range, f"{uri}: EXT-X-BYTERANGE:{tags['EXT-X-BYTERANGE']}")
+        i_frame_size = int(byte_range[1]) if byte_range else 0
     return MediaSegment(
         sequence=0,
         uri=uri,
@@ -347,6 +436,7 @@ def _segment(uri: str, tags: Mapping[str, str], map_uri: str) -> MediaSegment:
         is_discontinuity="EXT-X-DISCONTINUITY" in tags,
         is_gap="EXT-X-GAP" in tags,
         date=date,
+        i_frame_size=i_frame_size,
     )
 
 
@@ -356,6 +446,12 @@ def _check_playlist(playlist: MediaPlaylist, tolerance: float) -> None:
     if any(segment.is_gap for segment in segments):
         version = MINIMUM_VERSION["EXT-X-GAP"]
     require(playlist.version >= version, f"EXT-X-VERSION below {version}")
+    for segment in segments:
+        require(
+            bool(segment.i_frame_size) == (playlist.i_frames_only and not segment.is_gap),
+            f"{segment.uri}: a byte range is what an I-frame has, and nothing else",
+        )
+    require(not playlist.date_ranges or segments[0].date is not None, "date ranges without a date")
     uris = [segment.uri for segment in segments]
     require(len(set(uris)) == len(uris), "a URI is listed twice")
     end: float | None = None
@@ -381,6 +477,7 @@ def _check_playlist(playlist: MediaPlaylist, tolerance: float) -> None:
 def _audio_rendition(attributes: Mapping[str, str]) -> AudioRendition:
     _need(attributes, "TYPE", "GROUP-ID", "NAME", "DEFAULT", "AUTOSELECT", "CHANNELS", "URI")
     require(attributes["TYPE"] == "AUDIO", f"TYPE={attributes['TYPE']}")
+    require("INSTREAM-ID" not in attributes, "INSTREAM-ID of audio")
     for name in ("DEFAULT", "AUTOSELECT"):
         require(attributes[name] in ("YES", "NO"), f"{name}={attributes[name]}")
     require(
@@ -398,6 +495,33 @@ def _audio_rendition(attributes: Mapping[str, str]) -> AudioRendition:
     )
 
 
+def _image_rendition(attributes: Mapping[str, str]) -> ImageRendition:
+    _need(attributes, "BANDWIDTH", "RESOLUTION", "CODECS", "URI")
+    require(attributes["CODECS"] == "jpeg", f"images of {attributes['CODECS']}")
+    width, height = map(int, attributes["RESOLUTION"].split("x"))
+    return ImageRendition(attributes["URI"], int(attributes["BANDWIDTH"]), (width, height))
+
+
+def _caption_service(attributes: Mapping[str, str]) -> str:
+    _need(attributes, "GROUP-ID", "NAME", "DEFAULT", "AUTOSELECT", "INSTREAM-ID")
+    require("URI" not in attributes, "closed captions with a URI of their own")
+    require("CHANNELS" not in attributes, "closed captions with CHANNELS")
+    require(attributes["GROUP-ID"] == "captions", "another group of closed captions")
+    service = attributes["INSTREAM-ID"]
+    require(_SERVICE.fullmatch(service), f"INSTREAM-ID={service}")
+    return service
+
+
+def _i_frame_variant(attributes: Mapping[str, str]) -> IFrameVariant:
+    _need(attributes, "BANDWIDTH", "AVERAGE-BANDWIDTH", "CODECS", "RESOLUTION", "URI")
+    average = int(attributes["AVERAGE-BANDWIDTH"])
+    require(0 < average <= int(attributes["BANDWIDTH"]), "bandwidth of I-frames")
+    require(attributes["CODECS"].startswith(VIDEO_CODECS), "I-frames of no video")
+    require("," not in attributes["CODECS"], "I-frames with more than video")
+    width, height = map(int, attributes["RESOLUTION"].split("x"))
+    return IFrameVariant(attributes["URI"], int(attributes["BANDWIDTH"]), (width, height))
+
+
 def _variant(uri: str, attributes: Mapping[str, str]) -> Variant:
     _need(attributes, "BANDWIDTH", "AVERAGE-BANDWIDTH", "CODECS", "CLOSED-CAPTIONS")
     bandwidth = int(attributes["BANDWIDTH"])
@@ -411,7 +535,8 @@ def _variant(uri: str, attributes: Mapping[str, str]) -> Variant:
         bool(videos) == ("RESOLUTION" in attributes), f"{uri}: RESOLUTION does not fit {codecs}"
     )
     require(videos or "FRAME-RATE" not in attributes, f"{uri}: FRAME-RATE without video")
-    require(attributes["CLOSED-CAPTIONS"] == "NONE", f"{uri}: captions that nobody declares")
+    captions = attributes["CLOSED-CAPTIONS"]
+    require(videos or captions == "NONE", f"{uri}: captions without video")
     resolution = None
     if "RESOLUTION" in attributes:
         width, height = map(int, attributes["RESOLUTION"].split("x"))
@@ -419,8 +544,20 @@ def _variant(uri: str, attributes: Mapping[str, str]) -> Variant:
         resolution = (width, height)
     frame_rate = float(attributes["FRAME-RATE"]) if "FRAME-RATE" in attributes else None
     require(frame_rate is None or frame_rate > 0, f"{uri}: FRAME-RATE of 0")
+    video_range = attributes.get("VIDEO-RANGE", "SDR")
+    require(video_range in ("SDR", "HLG", "PQ"), f"{uri}: VIDEO-RANGE={video_range}")
+    require(videos or "VIDEO-RANGE" not in attributes, f"{uri}: VIDEO-RANGE without video")
+    group = attributes.get("AUDIO", "")
     return Variant(
-        uri, bandwidth, average, codecs, resolution, frame_rate, attributes.get("AUDIO", "")
+        uri,
+        bandwidth,
+        average,
+        codecs,
+        resolution,
+        frame_rate,
+        group,
+        video_range,
+        "" if captions == "NONE" else captions,
     )
 
 
@@ -434,8 +571,18 @@ def _check_groups(playlist: MultivariantPlaylist) -> None:
         require(sum(member.default for member in members) == 1, f"group {group}: not one default")
     used = {variant.audio for variant in playlist.variants if variant.audio}
     require(used == set(groups), f"groups {set(groups)} declared, {used} used")
-    uris = [variant.uri for variant in playlist.variants]
-    require(len(set(uris)) == len(uris), "two variants with one URI")
+    services = set(playlist.captions)
+    require(len(services) == len(playlist.captions), "a caption service is declared twice")
+    for variant in playlist.variants:
+        said = "captions" if services else ""
+        require(variant.captions == said, f"{variant.uri}: captions {variant.captions!r}")
+    sizes = {variant.uri.partition("?")[0]: variant.resolution for variant in playlist.variants}
+    for i_frames in playlist.i_frames:
+        media = i_frames.uri.replace("-iframes", "")
+        require(sizes.get(media) == i_frames.resolution, f"{i_frames.uri} of no variant")
+    # one variant for each group of audio that the video plays with
+    pairs = [(variant.uri, variant.audio) for variant in playlist.variants]
+    require(len(set(pairs)) == len(pairs), "two variants with one URI and the same audio")
     for variant in playlist.variants:
         audios = [codec for codec in variant.codecs if not codec.startswith(VIDEO_CODECS)]
         video = len(audios) < len(variant.codecs)

@@ -186,6 +186,7 @@ MULTIVARIANT_MUTANTS: Mutants = (
     ("URI alone", "v.m3u8\n", "v.m3u8\nw.m3u8\n", "without EXT-X-STREAM-INF"),
     ("media late", STREAM_INF, STREAM_INF + "#EXT-X-MEDIA:TYPE=AUDIO\n", "behind EXT-X-STREAM-INF"),
     ("two variants, one URI", STREAM_INF, STREAM_INF * 2, "two variants"),
+    ("an unknown range", "RESOLUTION", "VIDEO-RANGE=HDR,RESOLUTION", "VIDEO-RANGE=HDR"),
     ("nothing", STREAM_INF, "", "no EXT-X-STREAM-INF"),
     ("unknown tag", STREAM_INF, "#EXT-X-FOO\n" + STREAM_INF, "unknown tag"),
     ("no version", "#EXT-X-VERSION:8\n", "", "VERSION is missing"),

@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from rapidrtmp.hls.playlist import media_playlist
+from rapidrtmp.hls.playlist import (
+    SegmentTexts,
+    i_frame_playlist,
+    media_playlist,
+    program_date_time,
+)
 from rapidrtmp.hls.segment import Segment
 from tests.hls.checker import check_reload, parse_media_playlist
 
@@ -27,7 +32,7 @@ def make_segment(sequence: int = 5, **changes: object) -> Segment:
         discontinuity=0,
         is_discontinuity=False,
         is_independent=True,
-        body=b"media",
+        pieces=[b"media"],
     )
     return replace(segment, **changes)  # type: ignore[arg-type]  # fields by name
 
@@ -35,7 +40,11 @@ def make_segment(sequence: int = 5, **changes: object) -> Segment:
 def render(*segments: Segment, ended: bool = False, independent: bool = False) -> bytes:
     """Return the playlist with a target duration of 4 s."""
     return media_playlist(
-        segments, target_duration=4, ended=ended, independent_segments=independent
+        segments,
+        SegmentTexts("../life/"),
+        target_duration=4,
+        ended=ended,
+        independent_segments=independent,
     )
 
 
@@ -62,12 +71,37 @@ EVENTS = st.lists(
 )
 
 
+class SegmentTextsTests(SynchronousTestCase):
+    def test_made_once(self) -> None:
+        """What was said of a segment is said again; the same elsewhere is said anew."""
+        texts = SegmentTexts("../life/")
+        segment = make_segment(5)
+        self.assertIs(texts.whole(segment), texts.whole(segment))
+        self.assertIs(texts.parted(segment), texts.parted(segment))
+        self.assertIn("../life/1/5.m4s", texts.whole(segment))
+        self.assertIn(
+            "https://cdn.example.com/5", texts.whole(segment, "https://cdn.example.com/5")
+        )
+
+    def test_forgotten(self) -> None:
+        """Only what is still listed is remembered."""
+        texts = SegmentTexts("")
+        for sequence in range(100):
+            segment = make_segment(sequence)
+            old = texts.whole(segment), texts.whole(segment, "url"), texts.parted(segment)
+            self.assertEqual(len(texts), 3 * min(sequence + 1, 6))
+            texts.forget(sequence - 4)
+        new = texts.whole(segment), texts.whole(segment, "url"), texts.parted(segment)
+        for before, after in zip(old, new, strict=True):
+            self.assertIs(before, after)
+
+
 class MediaPlaylistTests(SynchronousTestCase):
     def test_whole_text(self) -> None:
         """All tags, in their order."""
         text = render(
             make_segment(5),
-            make_segment(6, wall=WALL + 2, body=b"", duration=191999, timescale=48000),
+            make_segment(6, wall=WALL + 2, pieces=[], duration=191999, timescale=48000),
             make_segment(
                 7,
                 wall=1700000100.0004,
@@ -75,6 +109,7 @@ class MediaPlaylistTests(SynchronousTestCase):
                 is_discontinuity=True,
                 map_uri="1/init-11111111.mp4",
                 duration=3003,
+                url="https://cdn.example.com/life/1/7.m4s?signature=0",
             ),
             ended=True,
             independent=True,
@@ -83,24 +118,24 @@ class MediaPlaylistTests(SynchronousTestCase):
             text.decode(),
             """\
 #EXTM3U
-#EXT-X-VERSION:8
+#EXT-X-VERSION:10
 #EXT-X-INDEPENDENT-SEGMENTS
 #EXT-X-TARGETDURATION:4
 #EXT-X-MEDIA-SEQUENCE:5
 #EXT-X-DISCONTINUITY-SEQUENCE:0
-#EXT-X-MAP:URI="1/init-00000000.mp4"
+#EXT-X-MAP:URI="../life/1/init-00000000.mp4"
 #EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:20.250Z
 #EXTINF:2.000000,
-1/5.m4s
+../life/1/5.m4s
 #EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:13:22.250Z
 #EXT-X-GAP
 #EXTINF:3.999979,
-1/6.m4s
+../life/1/6.m4s
 #EXT-X-DISCONTINUITY
-#EXT-X-MAP:URI="1/init-11111111.mp4"
+#EXT-X-MAP:URI="../life/1/init-11111111.mp4"
 #EXT-X-PROGRAM-DATE-TIME:2023-11-14T22:15:00.000Z
 #EXTINF:0.033367,
-1/7.m4s
+https://cdn.example.com/life/1/7.m4s?signature=0
 #EXT-X-ENDLIST
 """,
         )
@@ -160,7 +195,7 @@ class MediaPlaylistTests(SynchronousTestCase):
                     map_uri=f"1/init-{maps}.mp4",
                     discontinuity=discontinuity,
                     is_discontinuity=event.is_discontinuity,
-                    body=b"" if event.is_gap else b"media",
+                    pieces=[] if event.is_gap else [b"media"],
                 )
             )
             now += event.duration
@@ -175,9 +210,51 @@ class MediaPlaylistTests(SynchronousTestCase):
                     for found in playlist.segments
                 ],
                 [
-                    (made.sequence, made.uri, made.map_uri, made.discontinuity, made.is_gap)
+                    (
+                        made.sequence,
+                        f"../life/{made.uri}",
+                        f"../life/{made.map_uri}",
+                        made.discontinuity,
+                        made.is_gap,
+                    )
                     for made in listed
                 ],
             )
             for found, made in zip(playlist.segments, listed, strict=True):
                 self.assertAlmostEqual(found.duration, made.seconds, places=6)
+
+
+class IFramePlaylistTests(SynchronousTestCase):
+    def test_whole_text(self) -> None:
+        """One range of each segment; a gap where it does not start with an I-frame."""
+        segments = [
+            make_segment(5, i_frame_size=700),
+            make_segment(6, i_frame_size=800, url="https://cdn/6.m4s"),
+            make_segment(7),
+        ]
+        body = i_frame_playlist(segments, base="../life/", target_duration=4, ended=True)
+        self.assertEqual(
+            body.decode(),
+            """\
+#EXTM3U
+#EXT-X-VERSION:10
+#EXT-X-I-FRAMES-ONLY
+#EXT-X-TARGETDURATION:4
+#EXT-X-MEDIA-SEQUENCE:5
+#EXT-X-DISCONTINUITY-SEQUENCE:0
+#EXT-X-MAP:URI="../life/1/init-00000000.mp4"
+#EXT-X-PROGRAM-DATE-TIME:DATE
+#EXTINF:2.000000,
+#EXT-X-BYTERANGE:700@0
+../life/1/5.m4s
+#EXT-X-PROGRAM-DATE-TIME:DATE
+#EXTINF:2.000000,
+#EXT-X-BYTERANGE:800@0
+https://cdn/6.m4s
+#EXT-X-PROGRAM-DATE-TIME:DATE
+#EXT-X-GAP
+#EXTINF:2.000000,
+../life/1/7.m4s
+#EXT-X-ENDLIST
+""".replace("DATE\n", program_date_time(WALL) + "\n"),
+        )

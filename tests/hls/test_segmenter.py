@@ -1,19 +1,30 @@
 """Tests of rapidrtmp.hls.segmenter."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from rapidrtmp.hls.segment import Segment
+from rapidrtmp.hls.segment import Part, Segment
 from rapidrtmp.hls.segmenter import LATE, Segmenter
 from rapidrtmp.media.segmentation import CLOCK, Segmentation
 from rapidrtmp.media.track import AUDIO_TRACK_ID, VIDEO_TRACK_ID, Sample, Track
 from tests.isobmff.checker import ParsedSample, check_track
-from tests.isobmff.fakes import AUDIO, VIDEO, FakeAudioConfig, audio_samples, video_samples
+from tests.isobmff.fakes import (
+    AUDIO,
+    VIDEO,
+    VP8,
+    FakeAudioConfig,
+    FakeVideoConfig,
+    audio_samples,
+    picture,
+    video_samples,
+)
 
+SECOND = Track(3, FakeVideoConfig(640, 360))
 OPEN_GOP = (240, 480, 240, 0, 120)
 """Composition offsets of I P B B B ... in frames of 1/25 s times 120: deep reordering."""
 
@@ -39,6 +50,15 @@ def interleave(*tracks: Sequence[Sample]) -> list[Sample]:
     return sorted(samples, key=lambda sample: sample.dts / sample.track.timescale)
 
 
+PART_TARGET = 0.232
+
+
+def described(segment: Segment) -> str:
+    """Leave out what parts change of a segment, for comparison as a text."""
+    is_i_frame = int(segment.i_frame_size > 0)
+    return repr(replace(segment, pieces=(), parts=(), is_parted=False, i_frame_size=is_i_frame))
+
+
 class Run:
     """Plays a continuity as a stream does, and collects the segments by track."""
 
@@ -46,6 +66,7 @@ class Run:
         self, samples: Iterable[Sample], tracks: Sequence[Track], segmentation: Segmentation
     ) -> None:
         self.segments: dict[int, list[Segment]] = {track.track_id: [] for track in tracks}
+        self.parts: dict[int, list[Part]] = {track.track_id: [] for track in tracks}
         self.segmenter = Segmenter(tracks)
         self.segmentation = segmentation
         segmentation.anchor(0, 1000.0)
@@ -60,8 +81,7 @@ class Run:
                     self._take(self.segmenter.segment_started(boundary))
             elif not self.segmentation.is_open:
                 self.segmentation.precede(sample)
-            for segment in self.segmenter.write(sample):
-                self.segments[sample.track.track_id].append(segment)
+            self._take(self.segmenter.write(sample))
 
     def flush(self, end: float = 0.0) -> None:
         """End the continuity; the tracks have come to a time in seconds."""
@@ -69,9 +89,12 @@ class Run:
             self._take(self.segmenter.segment_started(boundary))
         self._take(self.segmenter.flush())
 
-    def _take(self, segments: Iterable[tuple[Track, Segment]]) -> None:
-        for track, segment in segments:
-            self.segments[track.track_id].append(segment)
+    def _take(self, completed: Iterable[tuple[Track, Part | Segment]]) -> None:
+        for track, done in completed:
+            if isinstance(done, Segment):
+                self.segments[track.track_id].append(done)
+            else:
+                self.parts[track.track_id].append(done)
 
 
 class Case(SynchronousTestCase):
@@ -89,7 +112,43 @@ class Case(SynchronousTestCase):
             self.check(
                 run, track_id, segments, [s for s in samples if s.track.track_id == track_id]
             )
+        segmentation = Segmentation(2.0, 100, 0, target, part_target=PART_TARGET)
+        parted = Run(samples, tracks or (VIDEO, AUDIO), segmentation)
+        parted.flush(end)
+        self.check_parts(run, parted, samples)
         return run
+
+    def check_parts(self, run: Run, parted: Run, samples: Sequence[Sample]) -> None:
+        """With parts the segments are the same, and are made of them."""
+        target = parted.segmentation.part_target
+        assert target is not None
+        for track_id, segments in parted.segments.items():
+            self.assertEqual(
+                [described(segment) for segment in segments],
+                [described(segment) for segment in run.segments[track_id]],
+            )
+            own = [sample for sample in samples if sample.track.track_id == track_id]
+            self.check(parted, track_id, segments, own)
+            early = {(part.sequence, part.index): part for part in parted.parts[track_id]}
+            for segment in segments:
+                parts = segment.parts
+                if not parts:  # a gap, or its first sample already lasts too long
+                    self.assertFalse(segment.is_parted)
+                    continue
+                for part, piece in zip(parts, segment.pieces, strict=True):
+                    self.assertIs(part.body, piece)
+                self.assertFalse(segment.is_gap)
+                self.assertEqual([part.index for part in parts], list(range(len(parts))))
+                self.assertEqual(sum(part.duration for part in parts), segment.duration)
+                longest = max(part.seconds for part in parts)
+                self.assertEqual(segment.is_parted, longest < target + 1e-9)
+                for part in parts:
+                    # The last one, or one that is too long, comes with its segment.
+                    told = early.pop((part.sequence, part.index), None)
+                    if told is not None:
+                        self.assertIs(told, part)
+                        self.assertLess(told.seconds, target + 1e-9)
+            self.assertEqual(early, {})
 
     def check(
         self, run: Run, track_id: int, segments: Sequence[Segment], samples: Sequence[Sample]
@@ -113,7 +172,9 @@ class Case(SynchronousTestCase):
     def parse(self, run: Run, track_id: int, segments: Sequence[Segment]) -> list[ParsedSample]:
         """Judge the bytes of a track's segments; return the samples in them."""
         init = run.segmenter.tracks[track_id].init
-        return check_track(init, [segment.body for segment in segments if segment.body])
+        return check_track(
+            init, [b"".join(segment.pieces) for segment in segments if segment.pieces]
+        )
 
     def seconds(self, run: Run, track_id: int) -> list[float]:
         """Return the durations of a track's segments."""
@@ -139,6 +200,38 @@ class SegmenterTests(Case):
         self.assertEqual(audio[1].uri, "audio2/101.m4s")
         self.assertRegex(video[0].map_uri, r"^video1/init-[0-9a-f]{8}\.mp4$")
 
+    def test_part_ends_at_the_cut(self) -> None:
+        """A part that was complete before the cut was known is the last of its segment."""
+        video = video_samples([(450, 0, number % 460 == 0) for number in range(1200)])[0]
+        samples = sorted(
+            [*video, *frames(6)],
+            key=lambda sample: (
+                sample.dts / sample.track.timescale - 0.05 * (sample.track.kind == "audio")
+            ),
+        )
+        run = self.run_samples(samples, target=2)
+        self.assertEqual(self.seconds(run, AUDIO_TRACK_ID)[:2], [2.30, 2.30])
+
+    def test_first_segment(self) -> None:
+        """The segment in which PART-TARGET is measured has parts like all others."""
+        samples = interleave(pictures(5), frames(5))
+        run = self.run_samples(samples)
+        parted = Run(samples, (VIDEO, AUDIO), Segmentation(2.0, 100, part_duration=0.2))
+        parted.flush()
+        self.check_parts(run, parted, samples)
+        for (first, second, *_), count in zip(parted.segments.values(), (10, 11), strict=True):
+            self.assertTrue(first.is_parted)
+            self.assertEqual((len(first.parts), len(second.parts)), (count, count))
+
+    def test_nothing_is_kept(self) -> None:
+        """At the end of a continuity parts live in their segments alone."""
+        run = Run(pictures(5), (VIDEO,), Segmentation(2.0, 0, 0, 2, part_target=PART_TARGET))
+        [segmenter] = run.segmenter.tracks.values()
+        self.assertTrue(run.parts[VIDEO_TRACK_ID])
+        self.assertTrue(segmenter._parts)
+        run.flush()
+        self.assertEqual((segmenter._parts, segmenter._samples), ([], []))
+
     def test_deterministic(self) -> None:
         """The same samples make the same bytes, however they arrive."""
         video, audio = pictures(8), frames(8)
@@ -147,7 +240,7 @@ class SegmenterTests(Case):
             run = Run([], (VIDEO, AUDIO), Segmentation(2.0, 0))
             run.write(samples)
             run.flush(8.0)
-            first = [s.body for track in run.segments.values() for s in track[:2]]
+            first = [b"".join(s.pieces) for track in run.segments.values() for s in track[:2]]
             bodies.append([first[0], first[2]])
         self.assertEqual(*bodies)
 
@@ -222,6 +315,15 @@ class SegmenterTests(Case):
             parsed = self.parse(run, AUDIO_TRACK_ID, [segment])
             self.assertEqual(segment.duration, sum(sample.duration for sample in parsed))
 
+    def test_audio_ends_at_a_cut(self) -> None:
+        """Sound that ends just before or behind the last cut: every EXTINF is its samples' sum."""
+        for count in range(189, 195):  # 191.25 frames lead to the cut, 80 ms of reordering with it
+            run = self.run_samples(interleave(pictures(4.04), frames(6)[:count]))
+            for segment in run.segments[AUDIO_TRACK_ID]:
+                if not segment.is_gap:
+                    parsed = self.parse(run, AUDIO_TRACK_ID, [segment])
+                    self.assertEqual(segment.duration, sum(sample.duration for sample in parsed))
+
     def test_video_stalls(self) -> None:
         """Audio goes on in segments that are not too long while the video is silent."""
         video = pictures(3.4) + pictures(6, start=8.0)
@@ -278,6 +380,60 @@ class SegmenterTests(Case):
         run.flush()
         self.assertEqual(run.segments, {VIDEO_TRACK_ID: [], AUDIO_TRACK_ID: []})
 
+    def other_video(
+        self, rate: int, gop: float, late: float = 0.0, offset: int = 0
+    ) -> tuple[Run, list[float]]:
+        """Play two video tracks of 60 and `rate` frames/s, whose times are in whole ms.
+
+        Args:
+            rate: frames/s of the second.
+            gop: seconds between its key frames.
+            late: seconds that it starts after the first.
+            offset: ticks that it decodes its frames before they are shown.
+
+        Returns:
+            The run, and the times in s from which the second track's segments are shown.
+        """
+        samples = []
+        for track, fps, seconds, shift, delay in (
+            (VIDEO, 60, 2.0, 0.0, 0),
+            (SECOND, rate, gop, late, offset),
+        ):
+            for number in range(round(9 * fps)):
+                dts = 9000 + round((number / fps + shift) * 1000) * 90 - delay
+                is_key = number % round(gop * fps if track is SECOND else seconds * fps) == 0
+                payload = picture(is_sync=is_key, body=b"%d" % number)
+                samples.append(Sample(track, dts, delay, is_key, is_key, payload))
+        samples.sort(key=lambda sample: (sample.dts, sample.track.track_id))
+        run = self.run_samples(samples, VIDEO, SECOND, end=9.1)
+        starts = [s.start + offset - 9000 for s in run.segments[SECOND.track_id]]
+        return run, [start / 90_000 for start in starts]
+
+    def test_two_videos(self) -> None:
+        """Key frames at the same time are cuts of both, at any frame rate and reordering."""
+        for rate in (25, 30, 50, 60, 120):
+            for offset in (0, 7200):
+                run, starts = self.other_video(rate, 2.0, offset=offset)
+                self.assertEqual(starts, [0, 2, 4, 6, 8])
+                for segments in run.segments.values():
+                    self.assertTrue(all(segment.is_independent for segment in segments))
+
+    def test_near_key_frames(self) -> None:
+        """Key frames that miss the cut a little are taken; a frame of none is not."""
+        for late in (0.017, 0.05):
+            run, starts = self.other_video(60, 2.0, late)
+            self.assertEqual([round(start - late, 3) for start in starts], [0, 2, 4, 6, 8])
+            self.assertTrue(all(s.is_independent for s in run.segments[SECOND.track_id]))
+
+    def test_far_key_frames(self) -> None:
+        """Key frames elsewhere: the cut is soft, at the nearest frame."""
+        run, starts = self.other_video(50, 3.0)
+        self.assertEqual(starts, [0, 2, 4, 6, 8])
+        self.assertEqual(
+            [s.is_independent for s in run.segments[SECOND.track_id]],
+            [True, False, False, True, False],
+        )
+
     def test_next_continuity(self) -> None:
         """The same segmenter goes on after a jump of the clock, with a discontinuity."""
         run = Run(interleave(pictures(3), frames(3)), (VIDEO, AUDIO), Segmentation(2.0, 0))
@@ -330,6 +486,37 @@ class SegmenterTests(Case):
                 self.assertLess(segment.seconds, target + 0.5)
             payloads = []
             for segment in segments:
-                if segment.body:
+                if segment.pieces:
                     payloads += [s.payload for s in self.parse(run, track_id, [segment])]
             self.assertEqual(payloads, [sample.payload for sample in given_samples])
+
+
+class LeftOutTests(SynchronousTestCase):
+    def test_left_out(self) -> None:
+        """A track that CMAF has no place for changes nothing for the others."""
+        sound = frames(6.0)
+        pictures_of_vp8 = [
+            Sample(VP8, number * 3600, 0, True, True, b"vp8") for number in range(150)
+        ]
+        alone = Run(sound, (AUDIO,), Segmentation(2.0, 100))
+        beside = Run(interleave(sound, pictures_of_vp8), (AUDIO, VP8), Segmentation(2.0, 100))
+        for run in (alone, beside):
+            run.flush(6.0)
+        self.assertEqual(list(beside.segmenter.tracks), [AUDIO_TRACK_ID])
+        bodies = [
+            [b"".join(each.pieces) for each in run.segments[AUDIO_TRACK_ID]]
+            for run in (alone, beside)
+        ]
+        self.assertEqual(*bodies)
+        self.assertEqual(len(alone.segments[AUDIO_TRACK_ID]), 3)
+
+    def test_nothing_left(self) -> None:
+        """Nothing comes of such a track alone."""
+        segmenter = Segmenter((VP8,))
+        segmentation = Segmentation(2.0, 100)
+        for number in range(150):
+            sample = Sample(VP8, number * 3600, 0, True, True, b"vp8")
+            for boundary in segmentation.advance(sample):
+                self.assertEqual(segmenter.segment_started(boundary), [])
+            self.assertEqual(list(segmenter.write(sample)), [])
+        self.assertEqual(segmenter.flush(), [])
