@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import Enum
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from rapidrtmp.media.key import is_stream_key
@@ -42,6 +42,8 @@ class Record:
     discontinuity: int
     target_duration: int | None
     """EXT-X-TARGETDURATION in seconds, once decided."""
+    part_target: float | None
+    """PART-TARGET in seconds, 0 for no parts, decided with the target duration."""
     idle_since: float | None
     """Unix time at which the publisher left; None while it was there."""
 
@@ -52,6 +54,7 @@ class Record:
             "reserved": self.reserved,
             "discontinuity": self.discontinuity,
             "targetDuration": self.target_duration,
+            "partTarget": self.part_target,
             "idleSince": self.idle_since,
         }
 
@@ -69,6 +72,7 @@ class Record:
                 "discontinuity": int(discontinuity),
                 "targetDuration": int() | None as target_duration,
                 "idleSince": int() | float() | None as idle_since,
+                **others,
             } if (
                 is_stream_key(key)
                 and LIFE.fullmatch(life)
@@ -77,7 +81,20 @@ class Record:
                 and (target_duration is None or target_duration > 0)
                 and (idle_since is None or isfinite(idle_since))
             ):
-                return cls(key, life, reserved, discontinuity, target_duration, idle_since)
+                # A life of a version without parts has none: its playlists never said so.
+                part_target = others.get("partTarget", None if target_duration is None else 0.0)
+                if part_target is None or (
+                    isinstance(part_target, int | float) and 0 <= part_target < inf
+                ):
+                    return cls(
+                        key,
+                        life,
+                        reserved,
+                        discontinuity,
+                        target_duration,
+                        part_target,
+                        idle_since,
+                    )
         raise ValueError(f"no valid record for the key {key[:128]!r}")
 
 

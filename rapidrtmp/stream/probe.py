@@ -76,10 +76,20 @@ class Probe:
 
     @property
     def tracks(self) -> list[Track]:
-        """The tracks that have samples, the leading one (video, if there is any) first."""
+        """The tracks that have samples, the leading one first."""
         return leading_first(self._tracks.values())
 
 
 def leading_first(tracks: Iterable[Track]) -> list[Track]:
-    """Order tracks by id: the first video track, if there is one, leads."""
-    return sorted(tracks, key=lambda track: (track.kind != "video", track.track_id))
+    """Order tracks by id: the first video track leads, or what else is packaged.
+
+    What is not packaged has no say in where segments begin.
+    """
+    return sorted(
+        tracks,
+        key=lambda track: (
+            not track.config.has_sample_entry,
+            track.kind != "video",
+            track.track_id,
+        ),
+    )

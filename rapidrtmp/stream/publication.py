@@ -1,12 +1,13 @@
 """The right to write a stream: what a publisher holds while it is the one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
 from rapidrtmp.interfaces import AccessRequest, Grant, Refusal
+from rapidrtmp.media.timed import ScriptMessage
 from rapidrtmp.media.track import Sample, Track
 
 if TYPE_CHECKING:
@@ -21,20 +22,27 @@ class Eviction:
     """What a publisher that comes again would hear."""
     description: str
     """Plain words."""
+    abuse: str = ""
+    """What the publisher did wrong, in one short stable word; empty when it did nothing."""
 
 
 class Publication:
     """One publisher's session with a stream. Only its holder can write."""
 
-    def __init__(self, stream: "Stream", request: AccessRequest, grant: Grant) -> None:
+    def __init__(
+        self, stream: "Stream", request: AccessRequest, grant: Grant, since: float
+    ) -> None:
         self.request = request
+        self.since = since
+        """Unix time at which it was granted."""
         self.grant = grant
         self.evicted: Deferred[Eviction] = Deferred()
         """Fires when somebody else ends the publication; never fails."""
         self.write: Callable[[Sample], None] = stream.write
         """Take one sample, in the publisher's own time. The hot path."""
-        self.is_abusive = False
-        """Set by its holder before `close` when the publisher broke the protocol."""
+        self.abuse = ""
+        """Why its publisher is refused for a while, in plain words; empty when it is not. Set by
+        its holder before `close`."""
         self._stream: Stream | None = stream
 
     @property
@@ -52,10 +60,34 @@ class Publication:
         if self._stream is not None:
             self._stream.metadata = dict(metadata)
 
-    def count_dropped(self, frames: int) -> None:
-        """Count frames that the publisher sent and nobody could use."""
+    def write_script(self, ms: int, script: ScriptMessage) -> None:
+        """Hand on a data message for the viewers.
+
+        Args:
+            ms: its time, the publisher's own, 64 bit.
+            script: the message.
+        """
         if self._stream is not None:
-            self._stream.statistics.frames_dropped += frames
+            self._stream.write_script(ms, script)
+
+    def count_dropped(self, reason: str, frames: int) -> None:
+        """Count frames that the publisher sent and nobody could use.
+
+        Args:
+            reason: one short stable word.
+            frames: how many.
+        """
+        if self._stream is not None:
+            self._stream.statistics.drop(reason, frames)
+
+    def note_unsupported(self, names: Iterable[str]) -> None:
+        """Tell of codecs that the publisher sends and nobody can use.
+
+        Args:
+            names: for people; few, whatever the publisher sends.
+        """
+        if self._stream is not None:
+            self._stream.statistics.unsupported.update(names)
 
     def close(self, reason: str) -> None:
         """End the publication: the publisher left. Calls after the first do nothing.
@@ -71,6 +103,8 @@ class Publication:
     def evict(self, eviction: Eviction) -> None:
         """End the publication from the other side."""
         if self.is_open:
+            if eviction.abuse:
+                self.abuse = eviction.description
             self.close(eviction.description)
             self.evicted.callback(eviction)
 

@@ -18,6 +18,7 @@ from rapidrtmp.interfaces import (
     Refusal,
 )
 from rapidrtmp.media.segmentation import Boundary
+from rapidrtmp.media.timed import TimedMetadata
 from rapidrtmp.media.track import Sample, Track
 from rapidrtmp.storage.memory import MemoryStorage
 from rapidrtmp.stream.manager import StreamManager, StreamSettings
@@ -64,6 +65,7 @@ class FakeOutput:
         self.events: list[object] = []
         """Words, tracks, boundaries; samples are left out."""
         self.samples: list[Sample] = []
+        self.metadata: list[TimedMetadata] = []
         self.closed: Deferred[None] = succeed(None)
 
     def tracks_changed(self, tracks: Sequence[Track]) -> None:
@@ -77,6 +79,10 @@ class FakeOutput:
     def sample_received(self, sample: Sample) -> None:
         """Remember."""
         self.samples.append(sample)
+
+    def metadata_received(self, metadata: TimedMetadata) -> None:
+        """Remember."""
+        self.metadata.append(metadata)
 
     def discontinuity(self) -> None:
         """Remember."""

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from rapidrtmp.interfaces import AccessDenied, NotFound, Refusal
 from rapidrtmp.stream.lifecycle import RESERVE, StreamState
 from rapidrtmp.stream.manager import StreamManager
 from rapidrtmp.stream.records import RecordStore
-from tests.stream.fakes import StreamCase, request
+from tests.stream.fakes import Encoder, StreamCase, request
 
 
 class PublishTests(StreamCase):
@@ -65,7 +65,7 @@ class PublishTests(StreamCase):
     def test_abuse(self) -> None:
         """Who broke the protocol is refused for a moment; others are not."""
         publication = self.publish()
-        publication.is_abusive = True
+        publication.abuse = "the connection broke the protocol"
         publication.close("garbage")
         error = self.refused()
         self.assertIs(error.refusal, Refusal.REJECTED)
@@ -276,8 +276,48 @@ class GraceTests(StreamCase):
             self.manager.tick()
         self.assertApproximates(self.stream.statistics.frame_rate, 25, 0.1)
         self.assertEqual(self.stream.viewer_count.expiry, 6.0)
-        self.assertTrue(self.stream.admit_viewer("192.0.2.7", "a"))
+        self.assertTrue(self.stream.viewer_count.admit("session"))
         self.assertEqual(self.stream.viewers, 1)
+
+    def test_one_streams_fault(self) -> None:
+        """What goes wrong in one stream, or in its output, harms no other one, nor itself later."""
+        broken, well = self.publish("broken"), self.publish("well")
+        for name in ("broken", "well"):
+            stream = self.manager.get(name)
+            assert stream is not None
+            if name == "broken":
+                self.patch(stream, "tick", self.fail_on_purpose)
+        self.manager.tick()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        encoder = Encoder(self.clock, broken)
+        encoder.run(1)
+        self.patch(self.maker.outputs[0], "discontinuity", self.fail_on_purpose)
+        self.patch(self.maker.outputs[0], "ended", self.fail_on_purpose)
+        broken.close("left")
+        # at the discontinuity, and when it was ended because of that
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        again = self.publish("broken")
+        self.assertTrue(again.is_open)
+        self.patch(self.maker.outputs[0], "close", lambda: fail(ZeroDivisionError()))
+        self.successResultOf(self.manager.close())
+        self.assertFalse(well.is_open)
+        self.flushLoggedErrors(ZeroDivisionError)
+        self.assertIn("well", b"".join(self.state._files["streams.json"].pieces).decode())
+
+    def fail_on_purpose(self, *_: object) -> None:
+        """Fail."""
+        raise ZeroDivisionError
+
+    def test_room(self) -> None:
+        """Streams that wait for their publishers are bounded: the oldest one ends for a new one."""
+        self.manager = self.make_manager(max_streams=3, grace=3600)
+        for number in range(8):
+            self.publish(f"k{number}").close("left")
+            self.clock.advance(1)
+        self.assertEqual([s.key for s in self.manager.streams()], ["k5", "k6", "k7"])
+        self.publish("k5")
+        self.publish("k8")
+        self.assertEqual([s.key for s in self.manager.streams()], ["k5", "k6", "k7", "k8"])
 
 
 class RestartTests(StreamCase):

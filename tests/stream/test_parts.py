@@ -1,4 +1,4 @@
-"""Tests of rapidrtmp.stream's small parts: probe, statistics, viewers, lifecycle, records."""
+"""Tests of rapidrtmp.stream's small parts: probe, statistics, lifecycle, records."""
 
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
@@ -11,12 +11,11 @@ from rapidrtmp.stream.lifecycle import EPOCH, Record, first_sequence
 from rapidrtmp.stream.probe import Probe
 from rapidrtmp.stream.records import PATH, RecordStore
 from rapidrtmp.stream.statistics import Statistics
-from rapidrtmp.stream.viewers import Viewers
 from tests.isobmff.fakes import AUDIO, VIDEO
 from tests.media.samples import audio, milliseconds, video
 from tests.test_state import SlowStorage
 
-RECORD = Record("key", "0123456789abcdef", 1000, 2, 4, 17.5)
+RECORD = Record("key", "0123456789abcdef", 1000, 2, 4, 0.201, 17.5)
 BROKEN = (
     ("life", 5),
     ("reserved", "7"),
@@ -73,7 +72,7 @@ class StatisticsTests(SynchronousTestCase):
         for second in range(20):
             statistics.tick(1000.0 + second)
             statistics.bytes_received += 125 * (second + 1)
-            statistics.video_frames += 30
+            statistics.first_track_frames += 30
         # from second 9 to 19
         self.assertEqual(statistics.bitrate, sum(range(10, 20)) * 100)
         self.assertEqual(statistics.frame_rate, 30)
@@ -103,24 +102,6 @@ class StatisticsTests(SynchronousTestCase):
         self.assertIsNone(statistics.keyframe_interval)
 
 
-class ViewersTests(SynchronousTestCase):
-    def test_limit(self) -> None:
-        """Who is in stays in; others wait until somebody is gone."""
-        clock = Clock()
-        viewers = Viewers(clock, 2)
-        self.assertTrue(viewers.admit("a", "x"))
-        self.assertTrue(viewers.admit("a", "y"))
-        self.assertFalse(viewers.admit("b", "x"))
-        clock.advance(5)
-        self.assertTrue(viewers.admit("a", "x"))
-        self.assertEqual(len(viewers), 2)
-        clock.advance(2)
-        self.assertTrue(viewers.admit("b", "x"))
-        self.assertFalse(viewers.admit("a", "y"))
-        clock.advance(7)
-        self.assertEqual(len(viewers), 0)
-
-
 class RecordTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make a store."""
@@ -134,7 +115,7 @@ class RecordTests(SynchronousTestCase):
 
     def test_round_trip(self) -> None:
         """Records come back as they were; those of streams that are over do not."""
-        other = Record("other", "f" * 16, 1, 0, None, None)
+        other = Record("other", "f" * 16, 1, 0, None, None, None)
         self.assertEqual(self.successResultOf(self.store.load()), [])
         self.store.keep(RECORD)
         self.store.keep(other)
