@@ -1,4 +1,4 @@
-"""Publishing without a token, for servers with ``AUTH_REQUIRED=false``."""
+"""Doors without a lock: publishing with ``AUTH_REQUIRED=false``, and playing as a rule."""
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -30,3 +30,15 @@ class OpenAuthenticator:
     def in_use(self, key: str, identity: str, until: float | None) -> None:
         """See `IAuthenticator.in_use`."""
         self._tokens.in_use(key, identity, until)
+
+
+@implementer(IAuthenticator)
+class AnyViewer:
+    """Lets everybody play every stream."""
+
+    def authorize(self, request: AccessRequest) -> Deferred[Grant]:
+        """Always fire with a Grant without identity."""
+        return succeed(Grant(""))
+
+    def in_use(self, key: str, identity: str, until: float | None) -> None:
+        """Nothing is in use: see `IAuthenticator.in_use`."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,12 +13,16 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from rapidrtmp.auth.stored_secret import StoredSecret
 from rapidrtmp.auth.tokens import (
+    MAX_COMPARED,
     PURGE_INTERVAL,
+    TOKEN_SECRET_PATH,
     TOKENS_PATH,
     Token,
     TokenStore,
     TooManyTokens,
+    token_secret,
 )
 from rapidrtmp.interfaces import (
     NO_CACHE,
@@ -238,6 +243,139 @@ class AuthorizeTests(TokenCase):
         check()
 
 
+class ProofTests(TokenCase):
+    """Tokens that are proven to be known, without being sent."""
+
+    def setUp(self) -> None:
+        """Open a store that can make its tokens again."""
+        super().setUp()
+        self.store.secret = self.secret()
+
+    def secret(self) -> StoredSecret:
+        """The server's, as after a restart."""
+        secret = token_secret(self.storage)
+        self.successResultOf(secret.load())
+        return secret
+
+    def identity(
+        self, value: str, key: str = "show", credentials: Mapping[str, str] | None = None
+    ) -> str | None:
+        """Prove to know a token; give the identity that it makes."""
+        asked = replace(request(key, credentials or {}), proves=lambda known: known == value)
+        return self.store.identify(asked)
+
+    def test_proven(self) -> None:
+        """A proven token is as one that is sent: the same identity, its key and its life."""
+        token, other = self.issued("show", 100), self.issued()
+        self.assertRegex(token.value, r"\A[0-9a-f]{64}\Z")
+        self.assertNotEqual(token.value, other.value)
+        self.assertEqual(self.identity(token.value), self.granted(token))
+        self.assertIsNone(self.identity(token.value, "other"))
+        self.assertIsNone(self.identity("0" * 64))
+        self.clock.advance(100)
+        self.assertIsNone(self.identity(token.value))
+        self.assertEqual(self.identity(other.value), self.granted(other))
+        self.successResultOf(self.store.revoke(self.store.tokens()))
+        self.assertIsNone(self.identity(other.value))
+
+    def test_in_use(self) -> None:
+        """A token in use can be proven past its expiry."""
+        token = self.issued("show", 100)
+        self.store.in_use("show", self.granted(token), None)
+        self.clock.advance(200)
+        self.assertIsNotNone(self.identity(token.value))
+
+    def test_sent_token_wins(self) -> None:
+        """Who sends a token and proves another has what was sent."""
+        token, other = self.issued(), self.issued()
+        sent = {"token": other.value}
+        self.assertEqual(self.identity(token.value, credentials=sent), self.granted(other))
+        self.assertIsNone(self.identity(token.value, credentials={"token": "bad"}))
+
+    def test_denied(self) -> None:
+        """Who proves nothing of use is told that it is the password."""
+        self.issued()
+        asked = replace(request("show", {}), proves=lambda known: False)
+        error = self.failureResultOf(self.store.authorize(asked), AccessDenied).value
+        self.assertEqual((error.refusal, error.reason), (Refusal.DENIED, "wrong_token"))
+        self.assertIn("the password is no publish token", error.description)
+
+    def test_every_token_is_compared(self) -> None:
+        """The comparison goes on after a hit, up to a number of tokens of the key."""
+        self.store = self.opened(max_tokens=MAX_COMPARED + 10)
+        self.store.secret = self.secret()
+        tokens = [self.issued() for _ in range(MAX_COMPARED + 1)]
+        self.issued("other")
+        for answer in (False, True):
+            compared: list[str] = []
+
+            def proves(known: str, answer: bool = answer, seen: list[str] = compared) -> bool:
+                seen.append(known)
+                return answer
+
+            identity = self.store.identify(replace(request("show", {}), proves=proves))
+            self.assertIs(identity is not None, answer)
+            self.assertEqual(compared, [token.value for token in tokens[1:]])
+
+    def test_file_alone_is_worthless(self) -> None:
+        """The file of tokens holds no token, nor the secret that makes them."""
+        token = self.issued()
+        secret = self.successResultOf(self.storage.get(TOKEN_SECRET_PATH)).decode()
+        digits = json.loads(secret)["state"]["secret"]
+        self.assertNotIn(token.value, self.stored() + secret)
+        self.assertNotIn(digits, self.stored())
+        stolen, self.storage = self.stored(), MemoryStorage(self.clock)
+        body = (stolen.encode(),)
+        self.successResultOf(self.storage.put(TOKENS_PATH, body, "", NO_CACHE))
+        self.store = self.opened()
+        self.store.secret = self.secret()
+        self.granted(token)
+        self.assertIsNone(self.identity(token.value), "another secret makes other tokens")
+
+    def test_restart(self) -> None:
+        """A token can be proven after a restart."""
+        token = self.issued()
+        self.store = self.opened()
+        self.store.secret = self.secret()
+        self.assertEqual(self.identity(token.value), self.granted(token))
+
+    def test_switched_off(self) -> None:
+        """Tokens issued without a secret are random and leave nothing to make them of."""
+        derived = self.issued()
+        self.store.secret = None
+        token = self.issued("random")
+        self.assertIsNone(self.identity(derived.value))
+        self.store.secret = self.secret()
+        self.assertIsNone(self.identity(token.value, "random"))
+        self.assertIsNotNone(self.identity(derived.value))
+        [record] = json.loads(self.stored())["state"]["random"]
+        self.assertNotIn("seed", record)
+
+    def test_other_versions(self) -> None:
+        """Tokens of a version that kept no seed are good where they are sent.
+
+        So are those that such a version has stored anew: it reads this file and leaves out what
+        it does not know.
+        """
+        token = self.issued()
+        text = self.stored()
+        seed = json.loads(text)["state"]["show"][0]["seed"]
+        self.assertRegex(seed, r"\A[0-9a-f]{32}\Z")
+        for seeds in ({}, {"seed": 7}, {"seed": seed[1:]}, {"seed": f"{seed}0"}):
+            with self.subTest(seeds=seeds):
+                document = json.loads(text)
+                self.assertEqual(document["schema"], 1)
+                [record] = document["state"]["show"]
+                del record["seed"]
+                record.update(seeds)
+                body = (json.dumps(document).encode(),)
+                self.successResultOf(self.storage.put(TOKENS_PATH, body, "", NO_CACHE))
+                self.store = self.opened()
+                self.store.secret = self.secret()
+                self.granted(token)
+                self.assertIsNone(self.identity(token.value))
+
+
 class InUseTests(TokenCase):
     def test_outlives_expiry(self) -> None:
         """A token in use is good past its expiry, then until the time that is told."""
@@ -391,3 +529,93 @@ class RestartTests(TokenCase):
         store = TokenStore(self.storage, self.clock, HOUR, DAY, 60.0)
         failure = self.failureResultOf(store.load(), StateError)
         self.assertIn("newer version", failure.getErrorMessage())
+
+
+class RevokeTests(TokenCase):
+    """What can be told of tokens, and how they are taken back."""
+
+    def test_tokens(self) -> None:
+        """Valid tokens are told, without their values; expired ones are not."""
+        token = self.issued("show", 10)
+        self.issued("other", 20)
+        [told] = self.store.tokens("show")
+        self.assertEqual((told.key, told.created_at, told.expires_at), ("show", NOW, NOW + 10))
+        self.assertFalse(told.is_publishing)
+        self.assertTrue(self.granted(token).startswith(told.id))
+        self.assertEqual(len(told.id), 16)
+        self.assertNotIn(told.identity, repr(told))
+        self.assertEqual(len(self.store.tokens()), 2)
+        self.assertEqual(self.store.find(told.id), told)
+        self.clock.advance(11)
+        self.assertEqual(self.store.tokens("show"), [])
+        self.assertIsNone(self.store.find(told.id))
+        self.assertEqual(len(self.store.tokens()), 1)
+
+    def test_in_use(self) -> None:
+        """Who publishes with a token is told, also past its expiry."""
+        token = self.issued("show", 10)
+        self.store.in_use("show", self.granted(token), None)
+        self.clock.advance(11)
+        [told] = self.store.tokens()
+        self.assertTrue(told.is_publishing)
+
+    def test_revoke(self) -> None:
+        """A revoked token is worthless at once and after a restart; others are not."""
+        token, other = self.issued("show"), self.issued("show")
+        self.store.in_use("show", self.granted(token), None)
+        told = [one for one in self.store.tokens() if one.is_publishing]
+        self.assertIsNone(self.successResultOf(self.store.revoke(told)))
+        self.assert_denied({"token": token.value})
+        self.granted(other)
+        self.assertEqual(self.store.count, 1)
+        self.store = self.opened()
+        self.assert_denied({"token": token.value})
+        self.granted(other)
+
+    def test_revoke_all(self) -> None:
+        """The last token of a key leaves nothing behind; what is gone is no error."""
+        for _ in range(3):
+            self.issued("show")
+        told = self.store.tokens("show")
+        for _ in range(2):
+            self.successResultOf(self.store.revoke(told))
+            self.assertEqual(json.loads(self.stored())["state"], {})
+            self.assertEqual(self.store.count, 0)
+
+    def test_makes_room(self) -> None:
+        """A revoked token makes room for another."""
+        self.store = self.opened(max_tokens=1)
+        self.issued("a")
+        self.failureResultOf(self.store.issue("a"), TooManyTokens)
+        self.successResultOf(self.store.revoke(self.store.tokens()))
+        self.issued("b")
+
+    def test_used_after(self) -> None:
+        """A publisher that leaves after its token was revoked does not bring it back."""
+        identity = self.granted(self.issued())
+        self.successResultOf(self.store.revoke(self.store.tokens()))
+        self.store.in_use("show", identity, NOW + 60)
+        self.assertEqual(self.store.tokens(), [])
+
+    def test_restart(self) -> None:
+        """When a token was issued is known after a restart; of older files it is not."""
+        self.issued("show")
+        [told] = self.opened().tokens()
+        self.assertEqual(told.created_at, NOW)
+        for created_at in ("", '"created_at":"x",', '"created_at":-1,', '"created_at":1e300,'):
+            text = self.stored().replace(f'"created_at":{NOW},', created_at)
+            self.assertNotEqual(text, self.stored())
+            storage, self.storage = self.storage, MemoryStorage(self.clock)
+            body = (text.encode(),)
+            self.successResultOf(self.storage.put(TOKENS_PATH, body, "", NO_CACHE))
+            [told] = self.opened().tokens()
+            self.assertIsNone(told.created_at)
+            self.storage = storage
+
+    def test_expirations_changed(self) -> None:
+        """A reload changes the life of tokens that are issued from then on."""
+        before = self.issued()
+        self.store.default_expiration, self.store.max_expiration = 5.0, 50.0
+        self.assertEqual(self.issued().expires_at, NOW + 5)
+        self.assertEqual(self.issued("show", 100).expires_at, NOW + 50)
+        self.assertEqual(before.expires_at, NOW + HOUR)
