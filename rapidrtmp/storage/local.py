@@ -8,17 +8,16 @@ import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock, Thread
-from typing import Any, BinaryIO, ParamSpec, TypeAlias, TypeVar
+from threading import Lock
+from typing import BinaryIO, ParamSpec, TypeAlias, TypeVar
 
-from twisted.internet.defer import Deferred, execute, fail, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from rapidrtmp.interfaces import IStorage, NotFound, StorageEntry
 from rapidrtmp.storage.path import check_range, is_part, split_path
+from rapidrtmp.storage.workers import Workers
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -27,32 +26,25 @@ _Entries: TypeAlias = list[StorageEntry]  # in the class, `list` is the method
 THREADS = 4
 """Threads of one storage: a disk gains little from more, and each waits for that disk alone."""
 
+MAX_WAITING = 10_000
+"""Calls that may wait for a thread: each stream has one under way, each viewer at most one."""
+
 DIRECTORY_MODE = 0o755
 FILE_MODE = 0o644
 """Set whatever the umask: twistd's daemon has 077, and a web server or CDN may read the files."""
+PRIVATE_DIRECTORY_MODE = 0o700
+PRIVATE_FILE_MODE = 0o600
+"""For what nobody else may read. Directories that are there already keep their mode."""
 
 # '~' is in no valid path: such a file can neither be named by a caller nor be listed.
 _TEMPORARY = re.compile(r"~[0-9a-f]{16}\.tmp")
-
-
-class _DiskThread(Thread):
-    """A thread that does not hold up the end of the process while a disk hangs."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, daemon=True)
-
-
-class _DiskThreadPool(ThreadPool):
-    threadFactory = _DiskThread  # noqa: N815 (ThreadPool's name for it)
 
 
 @implementer(IStorage)
 class LocalStorage:
     """Keeps files below a root directory, which belongs to this process alone.
 
-    All file work runs in threads of its own, started when first needed, so that a slow disk
-    delays neither the reactor nor the users of the reactor's pool (DNS). What waits for a
-    thread is bounded by the callers: they have one call under way for each stream.
+    All file work runs in threads of its own, see `Workers`.
 
     A file is written beside its place under a temporary name and then renamed: a process
     that dies leaves the old file or the new one, never a part. Temporary files that were
@@ -62,7 +54,14 @@ class LocalStorage:
 
     name = "local"
 
-    def __init__(self, root: Path, reactor: IReactorFromThreads, *, durable: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        reactor: IReactorFromThreads,
+        *,
+        durable: bool = False,
+        private: bool = False,
+    ) -> None:
         """Make the storage; the disk is first touched by the first call.
 
         Args:
@@ -71,15 +70,13 @@ class LocalStorage:
             durable: bring each file to the disk before its Deferred fires, so that it
                 survives a power cut too. It costs a disk flush (fsync) a file: right for
                 small state that must not be lost, not for the segments of a live window.
+            private: let no other user of the machine read what is written.
         """
         self._root = root.absolute()
-        self._reactor = reactor
         self._durable = durable
-        self._pool = _DiskThreadPool(0, THREADS, "storage")
-        self._pool.start()
-        self._running = 0
-        self._closed = False
-        self._closing: list[Deferred[None]] = []
+        self._file_mode = PRIVATE_FILE_MODE if private else FILE_MODE
+        self._directory_mode = PRIVATE_DIRECTORY_MODE if private else DIRECTORY_MODE
+        self._workers = Workers(reactor, "storage", THREADS, MAX_WAITING)
         self._opened = False
         self._opening = Lock()
         # A directory must not be pruned between its making and its first file's.
@@ -89,23 +86,23 @@ class LocalStorage:
         self, path: str, data: Sequence[bytes], content_type: str, cache_control: str
     ) -> Deferred[None]:
         """Write a whole file. See `IStorage.put`. Fails with OSError, too."""
-        return self._defer(self._put, path, tuple(data))
+        return self._run(self._put, path, tuple(data))
 
     def get(self, path: str, start: int = 0, end: int | None = None) -> Deferred[bytes]:
         """Read bytes [start, end) of a file. See `IStorage.get`. Fails with OSError, too."""
-        return self._defer(self._get, path, start, end)
+        return self._run(self._get, path, start, end)
 
     def delete(self, path: str) -> Deferred[None]:
         """Remove a file, and the directories that it leaves empty. See `IStorage.delete`."""
-        return self._defer(self._delete, path)
+        return self._run(self._delete, path)
 
     def exists(self, path: str) -> Deferred[bool]:
         """Tell whether there is such a file. See `IStorage.exists`."""
-        return self._defer(self._exists, path)
+        return self._run(self._exists, path)
 
     def list(self, prefix: str = "") -> Deferred[list[StorageEntry]]:
         """List files. See `IStorage.list`."""
-        return self._defer(self._list, prefix)
+        return self._run(self._list, prefix)
 
     def url_for(self, path: str) -> Deferred[str]:
         """Give the file's ``file:///`` URL, for clients on the same machine."""
@@ -113,49 +110,17 @@ class LocalStorage:
 
     def close(self) -> Deferred[None]:
         """Finish the calls under way, then end the threads. Later calls fail with OSError."""
-        self._closed = True
-        closed: Deferred[None] = Deferred()
-        self._closing.append(closed)
-        self._stop_when_idle()
-        return closed
+        return self._workers.close()
 
-    # On the reactor.
-
-    def _defer(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[_T]:
-        if self._closed:
-            return fail(OSError(errno.ESHUTDOWN, "the storage is closed"))
-        if not getattr(self._reactor, "running", True):
-            # The process starts: nobody is kept waiting, and nothing would fire a Deferred.
-            return execute(self._work, lambda: work(*args, **kwargs))
-        self._running += 1
-        # Two Deferreds: a caller who cancels his does not make us think the work were done.
-        done = deferToThreadPool(
-            self._reactor, self._pool, self._work, lambda: work(*args, **kwargs)
-        )
-        result: Deferred[_T] = Deferred()
-        done.chainDeferred(result)
-        done.addBoth(self._finished)
-        return result
-
-    def _finished(self, result: object) -> None:
-        self._running -= 1
-        self._stop_when_idle()
-
-    def _stop_when_idle(self) -> None:
-        if self._closed and not self._running:
-            if self._pool.started:
-                # Joins the threads: they have nothing left to do.
-                self._pool.stop()
-            closing, self._closing = self._closing, []
-            for closed in closing:
-                closed.callback(None)
+    def _run(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[_T]:
+        return self._workers.run(self._work, lambda: work(*args, **kwargs))
 
     # In a thread.
 
     def _work(self, work: Callable[[], _T]) -> _T:
         with self._opening:
             if not self._opened:
-                _make_directory(self._root)
+                _make_directory(self._root, self._directory_mode)
                 self._sweep()
                 self._opened = True
         return work()
@@ -179,7 +144,7 @@ class LocalStorage:
         located = self._locate(path)
         temporary = located.with_name(f"~{secrets.token_hex(8)}.tmp")
         with self._tree:
-            _make_directory(located.parent)
+            _make_directory(located.parent, self._directory_mode)
             file = temporary.open("xb")
         try:
             with file:
@@ -193,7 +158,7 @@ class LocalStorage:
             raise
 
     def _write(self, file: BinaryIO, data: Sequence[bytes]) -> None:
-        os.fchmod(file.fileno(), FILE_MODE)
+        os.fchmod(file.fileno(), self._file_mode)
         file.writelines(data)
         if self._durable:
             file.flush()
@@ -253,15 +218,15 @@ def _stat_file(located: Path) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
-def _make_directory(directory: Path) -> None:
+def _make_directory(directory: Path, mode: int) -> None:
     if not directory.parent.is_dir():
-        _make_directory(directory.parent)
+        _make_directory(directory.parent, mode)
     try:
-        directory.mkdir(DIRECTORY_MODE)
+        directory.mkdir(mode)
     except FileExistsError:
         pass
     else:
-        directory.chmod(DIRECTORY_MODE)
+        directory.chmod(mode)
 
 
 def _flush_directory(directory: Path) -> None:
