@@ -1,4 +1,4 @@
-"""Publishers' connections: bytes between the transport, an RTMP session and a stream.
+"""Clients' connections: bytes between the transport, an RTMP session and a stream.
 
 `RTMPServerProtocol` owns one connection. It feeds the session, lets the stream manager
 decide, hands media on, and ends a connection that breaks a rule or falls silent.
@@ -8,111 +8,90 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import (
-    IConsumer,
-    IDelayedCall,
-    IPushProducer,
-    ISSLTransport,
-    ITCPTransport,
-)
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from rapidrtmp.address import plain_address
-from rapidrtmp.interfaces import AccessDenied, AccessRequest, Refusal
+from rapidrtmp.interfaces import AccessRequest
+from rapidrtmp.protocol.access_manager import ConnectRefused, PasswordAsked
+from rapidrtmp.protocol.connection_log import ConnectionLog
 from rapidrtmp.protocol.ingest import Ingest, Unusable
 from rapidrtmp.protocol.log_budget import LogBudget
+from rapidrtmp.protocol.output import ITransport, Output
 from rapidrtmp.protocol.pacing import Pacing
+from rapidrtmp.protocol.play import RTMPPlayer
+from rapidrtmp.protocol.player import TOO_SLOW, Seat, admit, playable
+from rapidrtmp.protocol.requests import CODES, access_request, is_guess, told
 from rapidrtmp.rtmp import status
+from rapidrtmp.rtmp.authmod import SignIn
 from rapidrtmp.rtmp.errors import ProtocolError
-from rapidrtmp.rtmp.events import ConnectRequested, Event, PublishRequested, Refused
+from rapidrtmp.rtmp.events import (
+    ConnectRequested,
+    Event,
+    PlayPaused,
+    PlayRequested,
+    PublishRequested,
+    ReceiveChanged,
+    Refused,
+)
 from rapidrtmp.rtmp.netconnection import State
 from rapidrtmp.rtmp.session import ServerSession
-from rapidrtmp.rtmp.url import redact
 from rapidrtmp.stream.publication import Eviction, Publication
 
 if TYPE_CHECKING:
     from rapidrtmp.protocol.server import RTMPServerFactory
-
-CODES = {
-    Refusal.DENIED: status.PUBLISH_DENIED,
-    Refusal.BAD_NAME: status.PUBLISH_BAD_NAME,
-    Refusal.BUSY: status.PUBLISH_BAD_NAME,
-    Refusal.REJECTED: status.PUBLISH_REJECTED,
-}
-"""What each refusal is called in RTMP: the codes that OBS and GStreamer react to."""
-
-
-class _ITransport(ITCPTransport, IConsumer, IPushProducer):
-    """What Twisted's stream transports can do. Others lack the options of TCP."""
-
-
-@implementer(IPushProducer)
-class _OutputLimit:
-    """Ends a connection whose client does not read.
-
-    All that a publisher is sent fits the transport's buffer (64 KiB) many times over: when
-    the transport asks for a pause, nobody reads at the other end.
-    """
-
-    def __init__(self, exceeded: Callable[[], None]) -> None:
-        self._exceeded = exceeded
-
-    def pauseProducing(self) -> None:
-        self._exceeded()
-
-    def resumeProducing(self) -> None:
-        """Nothing waits to be produced."""
-
-    def stopProducing(self) -> None:
-        """The transport is gone; the protocol learns it by connectionLost."""
 
 
 class RTMPServerProtocol(Protocol):
     """One client's connection.
 
     Reading pauses while a request is being decided, and while media runs too far ahead of
-    the clock; never for a viewer.
+    the clock; never for somebody else who plays.
     """
 
     TICK = 1.0
     """Seconds between two looks at whether a publisher still sends."""
-    _log = Logger()
-    transport: _ITransport
+    transport: ITransport
+    _reading: IPushProducer  # pauses and resumes what comes
 
     def __init__(self, factory: "RTMPServerFactory", connection_id: str) -> None:
         self.connection_id = connection_id
         """Names the connection in logs."""
-        self.session = ServerSession(factory.limits)
+        self.session = ServerSession(factory.limits, capabilities=factory.capabilities)
         self._factory = factory
         self._clock = factory.clock
         self._settings = factory.settings
         self._peer = ""
-        self._key = ""
-        self._log_budget = factory.log_budget
+        self._log = ConnectionLog(connection_id, factory.log_budget)
         self._events: deque[Event] = deque()
         self._is_processing = False
+        self._is_shaking = True  # until the handshake is done
         self._is_ungranted = False
         self._is_over = False
         self._timer: IDelayedCall | None = None
         self._pause: IDelayedCall | None = None
         self._ingest: Ingest | None = None
+        self._player: RTMPPlayer | None = None
+        self._sign_in: SignIn | None = None
+        self._output = Output(self._output_exceeded)
 
     # The transport's side.
 
     def connectionMade(self) -> None:
         """Count the connection in, or close it at once when there are too many."""
         self._peer = plain_address(getattr(self.transport.getPeer(), "host", "local"))
+        self._log.peer = self._peer
+        self._reading = self.transport
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
-        self.transport.registerProducer(_OutputLimit(self._output_exceeded), True)
-        refusal = self._factory.connected(self, self._peer)
-        if refusal:
-            self._log_budget = self._factory.overflow_log_budget
-            self._fail("too_many_connections", refusal)
+        self.transport.registerProducer(self._output, True)
+        reason, words = self._factory.connected(self, self._peer)
+        if reason:
+            self._log.budget = self._factory.overflow_log_budget
+            self._fail(reason, words)
             return
         self._set_ungranted(True)
         self._start_timer(self._settings.handshake_timeout, self._handshake_late)
@@ -141,6 +120,10 @@ class RTMPServerProtocol(Protocol):
             description: why, in plain words.
         """
         if not self._is_over:
+            if self._factory.manager.draining:
+                self.session.request_reconnect(None, description)
+            if self._player is not None:
+                self.session.end_play(status.PLAY_UNPUBLISH_NOTIFY, description)
             self.session.finish(code, description)
             self._end(description)
             self._flush()
@@ -149,15 +132,19 @@ class RTMPServerProtocol(Protocol):
 
     def _feed(self, step: Callable[..., list[Event]], argument: object) -> None:
         """Make the session go on by one step and do what follows from it."""
-        was_handshake = self.session.state is State.HANDSHAKE
+        now = self._clock.seconds()
         try:
-            events = step(argument, self._clock.seconds())
-            if was_handshake and self.session.state is not State.HANDSHAKE:
+            events = step(argument, now)
+            if self._is_shaking and self.session.state is not State.HANDSHAKE:
+                self._is_shaking = False
                 self._start_timer(self._settings.publish_timeout, self._publish_late)
-            self._process(events)
+            if events:
+                self._process(events)
         except (ProtocolError, Unusable) as error:
             if self._ingest is not None:
-                self._ingest.publication.is_abusive = True
+                is_unusable = isinstance(error, Unusable)
+                words = str(error) if is_unusable else "the connection broke the protocol"
+                self._ingest.publication.abuse = words
             if isinstance(error, Unusable):
                 self._send_away(error)
             else:
@@ -165,8 +152,10 @@ class RTMPServerProtocol(Protocol):
         except Exception:
             self._crash()
         else:
-            self._flush()
-            self._pace()
+            if events or self.session.has_output:
+                self._flush()
+            if self._ingest is not None and self._pause is None:
+                self._pace(self._ingest, now)
 
     def _process(self, events: list[Event]) -> None:
         """Act on events. An answer that comes at once adds its own to those under way."""
@@ -178,17 +167,36 @@ class RTMPServerProtocol(Protocol):
             while self._events and not self._is_over:
                 event = self._events.popleft()
                 if isinstance(event, ConnectRequested):
-                    self._events.extend(self.session.accept(event, self._clock.seconds()))
+                    self._connect(event)
                 elif isinstance(event, PublishRequested):
                     self._publish(event)
+                elif isinstance(event, PlayRequested):
+                    self._play(event)
                 elif isinstance(event, Refused):
                     self._say(LogLevel.info, f"refused, {event.code}: {event.description}")
+                elif isinstance(event, PlayPaused | ReceiveChanged):
+                    self._flush()  # what the client is told comes before what follows from it
+                    if self._player is not None:
+                        self._player.change(event)
                 else:
                     self._end("unpublished")
-                    self._set_ungranted(True)
-                    self._start_timer(self._settings.publish_timeout, self._publish_late)
+                    self._go_idle()
         finally:
             self._is_processing = False
+
+    def _connect(self, request: ConnectRequested) -> None:
+        access_manager = self._factory.access_manager
+        try:
+            self._sign_in = access_manager.admit(request) if access_manager else None
+        except ConnectRefused as refusal:
+            if refusal.is_guess:
+                self._factory.refusals.count(self._peer)
+            if not isinstance(refusal, PasswordAsked):
+                self._factory.manager.totals.refuse("publish", "authmod")
+                self._say(LogLevel.info, f"refused, {status.CONNECT_REJECTED}: {refusal}")
+            self.session.reject(request, status.CONNECT_REJECTED, refusal.description)
+        else:
+            self._events.extend(self.session.accept(request, self._clock.seconds()))
 
     def _flush(self) -> None:
         if not self._is_over:
@@ -196,22 +204,34 @@ class RTMPServerProtocol(Protocol):
         if self.session.state is State.CLOSED and not self._is_over:
             self._close()
 
+    def _ask(self, request: PublishRequested | PlayRequested) -> AccessRequest:
+        """Put a request into words, and stop reading while it is decided."""
+        self._log.key = request.key
+        self._stop_timer()
+        self._reading.pauseProducing()
+        return access_request(request, self._peer, self.connection_id, self._sign_in)
+
+    def _refused(self, failure: Failure, request: PublishRequested | PlayRequested) -> None:
+        refusal = told(failure, request)
+        if refusal is None:
+            self._crash(failure)
+        elif not self._is_over:
+            if is_guess(failure):
+                self._factory.refusals.count(self._peer)
+            code, description = refusal
+            self._say(LogLevel.info, f"refused, {code}: {description}")
+            self.session.reject(request, code, description)
+            self._flush()
+
+    def _go_idle(self) -> None:
+        """Wait for another request, for a while."""
+        self._set_ungranted(True)
+        self._start_timer(self._settings.publish_timeout, self._publish_late)
+
     # Publishing.
 
     def _publish(self, request: PublishRequested) -> None:
-        self._key = request.key
-        self._stop_timer()
-        self.transport.pauseProducing()
-        access = AccessRequest(
-            action="publish",
-            key=request.key,
-            app=request.app,
-            peer=self._peer,
-            session_id=self.connection_id,
-            credentials=request.parameters,
-            client=redact(request.client),
-        )
-        decision = self._factory.manager.publish(access)
+        decision = self._factory.manager.publish(self._ask(request))
         decision.addCallbacks(
             self._granted, self._refused, callbackArgs=(request,), errbackArgs=(request,)
         )
@@ -221,7 +241,7 @@ class RTMPServerProtocol(Protocol):
         if self._is_over:
             publication.close("the client left before it was let in")
             return
-        self._log_budget = LogBudget()
+        self._log.budget = LogBudget()
         settings = self._settings
         self._ingest = Ingest(
             publication,
@@ -234,24 +254,14 @@ class RTMPServerProtocol(Protocol):
         publication.evicted.addCallback(self._evicted, publication)
         self._set_ungranted(False)
         self._start_timer(self.TICK, self._tick)
-        self.transport.resumeProducing()
+        self._reading = self._factory.rounds.reader(self.transport)
+        self._reading.resumeProducing()
         self._feed(self.session.accept, request)
-
-    def _refused(self, failure: Failure, request: PublishRequested) -> None:
-        denied = failure.value
-        if not isinstance(denied, AccessDenied):
-            self._crash(failure)
-        elif not self._is_over:
-            self._refuse(request, denied)
-            self._flush()
-
-    def _refuse(self, request: PublishRequested, denied: AccessDenied) -> None:
-        code = CODES[denied.refusal]
-        self._say(LogLevel.info, f"refused, {code}: {denied.description}")
-        self.session.reject(request, code, denied.description)
 
     def _evicted(self, eviction: Eviction, publication: Publication) -> None:
         if self._ingest is not None and self._ingest.publication is publication:
+            if eviction.abuse:
+                self._factory.count_error(eviction.abuse)
             self.finish(CODES[eviction.refusal], eviction.description)
 
     def _tick(self) -> None:
@@ -262,17 +272,66 @@ class RTMPServerProtocol(Protocol):
             except Unusable as unusable:
                 self._send_away(unusable)
 
-    def _pace(self) -> None:
+    def _pace(self, ingest: Ingest, now: float) -> None:
         """Stop reading for as long as media is too far ahead of the clock."""
-        if self._ingest is not None and self._pause is None:
-            wait = self._ingest.seconds_ahead(self._clock.seconds())
-            if wait:
-                self.transport.pauseProducing()
-                self._pause = self._clock.callLater(wait, self._resume)
+        wait = ingest.seconds_ahead(now)
+        if wait:
+            self._reading.pauseProducing()
+            self._pause = self._clock.callLater(wait, self._resume)
 
     def _resume(self) -> None:
         self._pause = None
-        self.transport.resumeProducing()
+        self._reading.resumeProducing()
+
+    # Playing.
+
+    def _play(self, request: PlayRequested) -> None:
+        access = self._ask(request)
+        decision = admit(
+            self._factory.manager, access, lambda tracks: playable(tracks, request.capabilities)
+        )
+        decision.addCallbacks(
+            self._seated, self._refused, callbackArgs=(request,), errbackArgs=(request,)
+        )
+        decision.addErrback(self._crash)
+
+    def _seated(self, seat: Seat, request: PlayRequested) -> None:
+        if self._is_over:
+            seat.leave()
+            return
+        self._log.budget = LogBudget()
+        self._set_ungranted(False)
+        self._player = player = RTMPPlayer(
+            seat,
+            request,
+            self.transport,
+            ended=self._play_ended,
+            unplayable=self._play_impossible,
+            cut=lambda: self._fail("player_slow", TOO_SLOW),
+            crashed=self._crash,
+        )
+        self._reading.resumeProducing()
+        self._feed(self.session.accept, request)
+        if self._player is player:
+            self._output.play(player)
+            player.start()
+
+    def _play_ended(self) -> None:
+        words = "the stream is over"
+        self.session.end_play(status.PLAY_UNPUBLISH_NOTIFY, words)
+        self._end(words)
+        self._go_idle()
+        self._flush()
+
+    def _play_impossible(self, description: str) -> None:
+        self._stop_playing()
+        self.finish(status.PLAY_FAILED, description)
+
+    def _stop_playing(self) -> None:
+        player, self._player = self._player, None
+        self._output.player = None
+        if player is not None:
+            player.close()
 
     # Ends.
 
@@ -280,7 +339,7 @@ class RTMPServerProtocol(Protocol):
         self._fail("handshake_timeout", "the handshake took too long")
 
     def _publish_late(self) -> None:
-        self._fail("publish_timeout", "nothing was published")
+        self._fail("publish_timeout", "nothing was published or played")
 
     def _output_exceeded(self) -> None:
         self._fail("output_full", "the client does not read what it is sent")
@@ -299,7 +358,7 @@ class RTMPServerProtocol(Protocol):
 
     def _crash(self, failure: Failure | None = None) -> None:
         """End the connection whose handling raised what nobody expected."""
-        self._log.failure("RTMP {connection}: failed", failure, connection=self._name)
+        self._log.failed(failure)
         self._factory.count_error("internal")
         if not self._is_over:
             self._end("internal error")
@@ -309,29 +368,22 @@ class RTMPServerProtocol(Protocol):
         self._factory.count_error(reason)
         self._say(LogLevel.warn, f"closed, {reason}: {text}")
 
-    @property
-    def _name(self) -> str:
-        return " ".join(filter(None, (self.connection_id, self._peer, self._key)))
-
     def _say(self, level: LogLevel, text: str) -> None:
-        """Log a line. All who never published have so many together, a publisher of its own."""
-        left = self._log_budget.spend(self._clock.seconds())
-        if not left:
-            return
-        if left == 1:
-            text += f" (and no more such lines for up to {LogBudget.PERIOD:g} s)"
-        self._log.emit(level, "RTMP {connection}: {text}", connection=self._name, text=text)
+        self._log.say(level, text, self._clock.seconds())
 
     def _end(self, reason: str) -> None:
-        """Close the publication, if there is one. Once only."""
+        """Close the publication or the player, if there is one. Once only."""
+        self._stop_playing()
         ingest, self._ingest = self._ingest, None
         self.session.on_media = None
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
-            if not self._is_over:
-                self.transport.resumeProducing()
         if ingest is not None:
+            self._reading.pauseProducing()
+            self._reading = self.transport
+            if not self._is_over:
+                self._reading.resumeProducing()
             ingest.close(reason)
 
     def _close(self) -> None:
@@ -342,7 +394,7 @@ class RTMPServerProtocol(Protocol):
         """
         self._is_over = True
         self.transport.unregisterProducer()
-        self.transport.resumeProducing()
+        self._reading.resumeProducing()
         if ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(
             self.transport
         ):

@@ -1,8 +1,7 @@
 """One granted publish: media from the session to the stream, and whether it is of any use."""
 
-from twisted.logger import Logger
-
 from rapidrtmp.flv.demuxer import Demuxer
+from rapidrtmp.flv.losses import LOST
 from rapidrtmp.media.track import Sample
 from rapidrtmp.protocol.pacing import Pacing
 from rapidrtmp.rtmp.message import DATA_AMF0, DATA_AMF3
@@ -18,6 +17,7 @@ _WITHOUT_START = {
     "no_config": "frames came without a codec configuration",
     "no_keyframe": "no key frame came",
     "config": "the codec configuration is broken",
+    "audio_frame": "audio frames cannot be read",
 }
 """Why a demuxer's first frames can be of no use, in words for the person at the encoder."""
 
@@ -44,8 +44,6 @@ class Ingest:
         idle_timeout: seconds that may pass without a sample later on.
     """
 
-    _log = Logger()
-
     def __init__(
         self,
         publication: Publication,
@@ -64,8 +62,7 @@ class Ingest:
         self._sample: Sample | None = None
         self._seen: Sample | None = None
         self._silence = 0.0
-        self._dropped = 0
-        self._unsupported: set[str] = set()
+        self._dropped: dict[str, int] = {}
 
     def receive(self, type_id: int, timestamp: int, payload: bytes) -> None:
         """Hand one message on. The hot path.
@@ -79,17 +76,22 @@ class Ingest:
             Unusable: ``config_flapping``.
         """
         demuxer = self.demuxer
-        sample = demuxer.receive(type_id, timestamp, payload)
+        samples = demuxer.receive(type_id, timestamp, payload)
         if demuxer.tracks is not self._tracks:
             self._set_tracks()
-        if sample is not None:
+        for sample in samples:
             self._sample = sample
             self.publication.write(sample)
-        elif type_id == DATA_AMF0 or type_id == DATA_AMF3:
-            self.publication.set_metadata(demuxer.metadata)
+        if type_id == DATA_AMF0 or type_id == DATA_AMF3:
+            if demuxer.script is None:
+                self.publication.set_metadata(demuxer.metadata)
+            else:
+                self.publication.write_script(*demuxer.script)
 
     def _set_tracks(self) -> None:
-        self._changes += 1.0
+        # a demuxer never takes a track back: with as many as before, one has changed
+        if len(self.demuxer.tracks) == len(self._tracks):
+            self._changes += 1.0
         if self._changes > MAX_CHANGES:
             raise Unusable(
                 "config_flapping", "the codec configuration changes all the time: stop the encoder"
@@ -120,17 +122,12 @@ class Ingest:
     def _report(self) -> None:
         """Pass on what the demuxer could not use."""
         demuxer = self.demuxer
-        dropped = demuxer.frames_dropped
-        if dropped != self._dropped:
-            self.publication.count_dropped(dropped - self._dropped)
-            self._dropped = dropped
-        for name in sorted(demuxer.unsupported - self._unsupported):
-            self._log.warn(
-                "stream {key}: {name} is not supported, its frames are dropped",
-                key=self.publication.request.key,
-                name=name,
-            )
-        self._unsupported |= demuxer.unsupported
+        if demuxer.dropped != self._dropped:
+            for reason in LOST:
+                new = demuxer.dropped.get(reason, 0) - self._dropped.get(reason, 0)
+                self.publication.count_dropped(reason, new)
+            self._dropped = dict(demuxer.dropped)
+        self.publication.note_unsupported(demuxer.unsupported)
 
     def tick(self, seconds: float) -> None:
         """Count time in which the publisher was listened to.

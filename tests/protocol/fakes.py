@@ -1,6 +1,6 @@
 """What stands around a connection in its tests: transport, manager, publication, demuxer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -10,11 +10,14 @@ from twisted.internet.testing import StringTransport
 from zope.interface import directlyProvides, providedBy
 
 from rapidrtmp.interfaces import AccessRequest
+from rapidrtmp.media.timed import ScriptMessage
 from rapidrtmp.media.track import Sample, Track
 from rapidrtmp.protocol.connection import RTMPServerProtocol
+from rapidrtmp.protocol.dump import Dumps
 from rapidrtmp.protocol.server import RTMPServerFactory, ServerSettings
 from rapidrtmp.rtmp.limits import Limits
 from rapidrtmp.stream.publication import Eviction
+from rapidrtmp.stream.statistics import Totals
 
 
 class FakeTransport(StringTransport):
@@ -54,27 +57,34 @@ class FakeDemuxer:
     def __init__(self) -> None:
         self.tracks: tuple[Track, ...] = ()
         self.metadata: dict[str, Any] = {}
+        self.script: tuple[int, ScriptMessage] | None = None
         self.unsupported: set[str] = set()
         self.dropped: dict[str, int] = {}
-        self.frames_dropped = 0
 
-    def receive(self, type_id: int, timestamp: int, payload: bytes) -> Sample | None:
+    def receive(self, type_id: int, timestamp: int, payload: bytes) -> list[Sample]:
         if type_id not in (8, 9):
-            self.metadata = {"size": len(payload)}
-            return None
+            self.script = None
+            if payload.startswith(b"script"):
+                self.script = (timestamp, ScriptMessage("onTextData", ["x"], payload))
+            else:
+                self.metadata = {"size": len(payload)}
+            return []
         if payload == b"config":
             self.tracks = (*self.tracks, cast(Track, FakeTrack()))
-            return None
+            return []
+        if payload == b"change":
+            self.tracks = (*self.tracks[:-1], cast(Track, FakeTrack()))
+            return []
         if payload == b"inter":
             self.dropped["no_keyframe"] = self.dropped.get("no_keyframe", 0) + 1
-            return None
+            return []
         if payload == b"hevc":
             self.unsupported.add("HEVC (hvc1)")
-            self.frames_dropped += 1
-            return None
+            self.dropped["unsupported_codec"] = self.dropped.get("unsupported_codec", 0) + 1
+            return []
         if payload == b"crash":
             raise RuntimeError("the demuxer is broken")
-        return Sample(cast(Track, FakeTrack()), timestamp, 0, True, True, payload)
+        return [Sample(cast(Track, FakeTrack()), timestamp, 0, True, True, payload)]
 
 
 class FakePublication:
@@ -84,7 +94,7 @@ class FakePublication:
         self.request = request
         self.evicted: Deferred[Eviction] = Deferred()
         self.calls: list[tuple[str, Any]] = []
-        self.is_abusive = False
+        self.abuse = ""
 
     def write(self, sample: Sample) -> None:
         self.calls.append(("write", (sample.dts, sample.payload)))
@@ -95,8 +105,16 @@ class FakePublication:
     def set_metadata(self, metadata: Mapping[str, Any]) -> None:
         self.calls.append(("metadata", dict(metadata)))
 
-    def count_dropped(self, frames: int) -> None:
-        self.calls.append(("dropped", frames))
+    def write_script(self, ms: int, script: ScriptMessage) -> None:
+        self.calls.append(("script", (ms, script.body)))
+
+    def count_dropped(self, reason: str, frames: int) -> None:
+        if frames:
+            self.calls.append(("dropped", (reason, frames)))
+
+    def note_unsupported(self, names: Iterable[str]) -> None:
+        if names:
+            self.calls.append(("unsupported", sorted(names)))
 
     def close(self, reason: str) -> None:
         self.calls.append(("close", reason))
@@ -108,7 +126,10 @@ class FakePublication:
 class FakeManager:
     """Grants everything at once; or what `answer` says: an exception, or None for later."""
 
+    draining = False
+
     def __init__(self) -> None:
+        self.totals = Totals()
         self.answer: Exception | bool | None = True
         self.requests: list[AccessRequest] = []
         self.pending: list[Deferred[FakePublication]] = []
@@ -134,7 +155,10 @@ class Server:
     """A factory with fakes around it."""
 
     def __init__(
-        self, settings: ServerSettings | None = None, limits: Limits | None = None
+        self,
+        settings: ServerSettings | None = None,
+        limits: Limits | None = None,
+        dumps: Dumps | None = None,
     ) -> None:
         self.clock = Clock()
         self.manager = FakeManager()
@@ -144,6 +168,7 @@ class Server:
             cast(Any, FakeDemuxer),
             limits,
             settings,
+            dumps,
         )
 
     def connect(

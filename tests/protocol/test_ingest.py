@@ -25,17 +25,33 @@ class IngestTests(SynchronousTestCase):
 
     def test_flapping(self) -> None:
         """A configuration that keeps changing ends the publish before it floods the storage."""
+        self.ingest.receive(9, 0, b"config")
         for time in range(MAX_CHANGES):
-            self.ingest.receive(9, time, b"config")
-        error = self.assertRaises(Unusable, self.ingest.receive, 9, 50, b"config")
+            self.ingest.receive(9, time, b"change")
+        error = self.assertRaises(Unusable, self.ingest.receive, 9, 50, b"change")
         self.assertEqual(error.reason, "config_flapping")
-        self.assertEqual(self.publication.calls[-1], ("tracks", MAX_CHANGES))
+        self.assertEqual(self.publication.calls, [("tracks", 1)] * (1 + MAX_CHANGES))
+
+    def test_data(self) -> None:
+        """Data messages for viewers are handed on with their time; others are metadata."""
+        self.ingest.receive(18, 40, b"script")
+        self.ingest.receive(15, 41, b"metadata")
+        self.assertEqual(
+            self.publication.calls, [("script", (40, b"script")), ("metadata", {"size": 8})]
+        )
+
+    def test_many_tracks(self) -> None:
+        """Tracks that come one after the other are no change of configuration."""
+        for time in range(2 * MAX_CHANGES):
+            self.ingest.receive(9, time, b"config")
+        self.assertEqual(self.publication.calls[-1], ("tracks", 2 * MAX_CHANGES))
 
     def test_changes(self) -> None:
         """Changes once in a while go on for ever."""
         pause = CHANGES_PERIOD / MAX_CHANGES
+        self.ingest.receive(9, 0, b"config")
         for time in range(10 * MAX_CHANGES):
-            self.ingest.receive(9, time, b"config")
+            self.ingest.receive(9, time, b"change")
             self.ingest.receive(9, time, b"frame")
             self.ingest.tick(pause)
 

@@ -25,6 +25,7 @@ CONNECT = call("connect", 1.0, {"app": "live", "flashVer": "test rtmp://h/a?toke
 PUBLISH = call("publish", 3.0, None, "key?token=secret", "live", msid=1)
 DELETE = call("deleteStream", 4.0, None, 1.0)
 CONFIG = b"".join(chunks(b"config"))
+CHANGE = b"".join(chunks(b"change"))
 
 
 def media(time: int, body: bytes = b"frame") -> bytes:
@@ -224,6 +225,14 @@ class PublishTests(ServerTestCase):
         self.lose(protocol)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_evicted_for_abuse(self) -> None:
+        """One that is sent away for what it did is counted; any other is not."""
+        for abuse, errors in (("", {}), ("bitrate", {"bitrate": 1})):
+            _, transport, publication = self.publish()
+            publication.evicted.callback(Eviction(Refusal.REJECTED, "too much", abuse=abuse))
+            self.assertTrue(transport.half_closed)
+            self.assertEqual(self.factory.errors, errors)
+
     def test_evicted_late(self) -> None:
         """The eviction of a publication that is over means nothing."""
         protocol, transport, publication = self.publish()
@@ -248,7 +257,7 @@ class ViolationTests(ServerTestCase):
         self.assertTrue(transport.disconnected)
         self.assertEqual(self.factory.errors, {"chunk_size": 1})
         self.assertEqual(len(publication.closes()), 1)
-        self.assertTrue(publication.is_abusive)
+        self.assertTrue(publication.abuse)
         protocol.dataReceived(media(1))
         self.lose(protocol)
         self.assertEqual(len(publication.closes()), 1)
@@ -257,14 +266,14 @@ class ViolationTests(ServerTestCase):
     def test_flapping(self) -> None:
         """A configuration that keeps changing is refused in words, and the encoder kept away."""
         protocol, transport, publication = self.publish()
-        protocol.dataReceived(CONFIG * MAX_CHANGES + media(1))
+        protocol.dataReceived(CHANGE * (MAX_CHANGES + 1) + media(1))
         self.assertEqual(answers(transport)[1:], [(1, "onStatus", "NetStream.Publish.Rejected")])
         self.assertIn(b"configuration", transport.value())
         self.assertTrue(transport.half_closed)
         self.assertEqual(self.factory.errors, {"config_flapping": 1})
         self.assertEqual(len(publication.closes()), 1)
         self.assertNotIn("write", [name for name, _ in publication.calls])
-        self.assertTrue(publication.is_abusive)
+        self.assertTrue(publication.abuse)
 
     def test_error_behind_a_grant(self) -> None:
         """A violation among the bytes that waited for the grant ends the connection too."""
@@ -426,9 +435,9 @@ class DeadlineTests(ServerTestCase):
         self.clock.pump([1.0, 1.0])
         protocol.dataReceived(media(3, b"hevc"))
         protocol.connectionLost(Failure(ConnectionDone()))
-        self.assertFalse(publication.is_abusive)
+        self.assertEqual(publication.abuse, "")
         dropped = [argument for name, argument in publication.calls if name == "dropped"]
-        self.assertEqual(dropped, [2, 1])
+        self.assertEqual(dropped, [("unsupported_codec", 2), ("unsupported_codec", 1)])
 
     def test_no_media_at_all(self) -> None:
         """The same where nothing came that could be named."""
@@ -531,6 +540,31 @@ class LimitTests(ServerTestCase):
         self.assertFalse(self.server.connect(host="192.0.2.9")[1].disconnected)
         self.lose(protocol)
         self.assertFalse(self.server.connect()[1].disconnected)
+
+    def test_refusals(self) -> None:
+        """An address that was refused too often is closed at accept for a minute (A62)."""
+        self.server = Server(ServerSettings(max_refusals=3, max_ungranted=100))
+        self.manager, self.factory = self.server.manager, self.server.factory
+        busy = [Refusal.BUSY, Refusal.REJECTED] * 5
+        for refusal in (*busy, Refusal.DENIED, Refusal.BAD_NAME, Refusal.DENIED):
+            self.manager.answer = AccessDenied(refusal, "no")
+            protocol, transport = self.server.connect()
+            self.assertFalse(transport.disconnected)
+            protocol.dataReceived(HANDSHAKE + CONNECT + PUBLISH)
+            self.lose(protocol)
+        self.assertEqual(self.factory.errors, {})
+        self.assertFalse(self.server.connect(host="192.0.2.9")[1].disconnected)
+        self.assertTrue(self.server.connect()[1].disconnected)
+        self.assertEqual(self.factory.errors, {"too_many_refusals": 1})
+        self.clock = self.server.clock
+        self.clock.advance(61)
+        self.assertFalse(self.server.connect()[1].disconnected)
+
+    def test_settings_at_run_time(self) -> None:
+        """New settings count for the connections to come."""
+        self.factory.apply(Limits(message=1000), ServerSettings(max_ungranted=0, max_refusals=0))
+        self.assertTrue(self.server.connect()[1].disconnected)
+        self.assertEqual((self.factory.limits.message, self.factory.refusals.limit), (1000, 0))
 
     def test_all_is_given_back(self) -> None:
         """When all have gone nothing is counted any more."""
