@@ -1,370 +1,641 @@
 """HLS: packages a stream into CMAF segments and playlists, served from memory."""
 
-from collections import deque
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from hashlib import blake2b
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from rapidrtmp.hls.date_range import DateRanges
+from rapidrtmp.hls.images import image_stream_inf
+from rapidrtmp.hls.low_latency import DirectiveError, read_directives
 from rapidrtmp.hls.multivariant import multivariant_playlist
-from rapidrtmp.hls.playlist import media_playlist
-from rapidrtmp.hls.segment import Segment
-from rapidrtmp.hls.segmenter import Segmenter
+from rapidrtmp.hls.playlist import i_frame_playlist, media_playlist, program_date_time
+from rapidrtmp.hls.segment import Part, Segment
+from rapidrtmp.hls.segmenter import Done, Segmenter
+from rapidrtmp.hls.timed import hls_form
 from rapidrtmp.hls.window import RenditionWindow
 from rapidrtmp.interfaces import (
-    IMMUTABLE,
-    NO_CACHE,
+    NO_QUERY,
     IHTTPOutput,
-    IOutputMaker,
-    IStorage,
+    IKeyFrames,
+    InvalidRequest,
     NotFound,
+    NotPackaged,
     NotReady,
     Representation,
 )
+from rapidrtmp.media.captions import captions_in
 from rapidrtmp.media.segmentation import Boundary, Segmentation
+from rapidrtmp.media.timed import EventMessage, ScriptMessage, TimedMetadata
 from rapidrtmp.media.track import Sample, Track
 from rapidrtmp.outputs.commit import CommitQueue
+from rapidrtmp.outputs.dash import MANIFEST, DASHView
+from rapidrtmp.outputs.dvr import DVR
+from rapidrtmp.outputs.files import (
+    I_FRAMES,
+    alias_of,
+    media_file,
+    playlist_file,
+    with_query,
+    without_i_frames,
+)
+from rapidrtmp.outputs.held import HeldRequests
+from rapidrtmp.outputs.life_files import LifeFiles
+from rapidrtmp.outputs.listing import Listing, Unlisted
+from rapidrtmp.outputs.live_edge import LiveEdge, read_media_name
+from rapidrtmp.outputs.media_window import MediaWindow
+from rapidrtmp.outputs.pictures import IMAGE_PLAYLIST, picture_size
 from rapidrtmp.outputs.retention import (
     AFTER_END,
     MULTIVARIANT,
+    attempt,
     end_playlists,
     is_media_path,
     remove_life,
 )
-from rapidrtmp.stream.stream import Stream
+from rapidrtmp.outputs.thumbnail_wire import max_bytes
+from rapidrtmp.outputs.transport import Listed, TransportView, is_transport_path
 
-PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
-MEDIA_TYPE = "video/mp4"
+if TYPE_CHECKING:
+    from rapidrtmp.outputs.hls_maker import HLSMaker
+
 INIT_ALIAS = "init.mp4"
 
 
-@dataclass(frozen=True, slots=True)
-class HLSSettings:
-    """What all HLS outputs have in common."""
-
-    max_segments: int = 10
-    """Segments that a media playlist lists."""
-    first_hold: float = 8.0
-    """Seconds that a request waits for the first segment: hls.js gives up after 10."""
-    max_held: int = 1000
-    """Requests of one stream that wait at once."""
-    max_bytes_waiting: int = 64 * 1024 * 1024
-    """Bytes of one stream that may wait for a slow store."""
-
-
-@implementer(IHTTPOutput)
+@implementer(IHTTPOutput, IKeyFrames)
 class HLSOutput:
-    """The HLS side of one stream's life.
+    """The HLS side of one stream's life, and where its other forms are found."""
 
-    Everything that can be asked for is a `Representation` in one index; what left the
-    window is fetched from storage until the retention removes it.
-    """
-
-    _log = Logger()
-
-    def __init__(
-        self,
-        key: str,
-        life: str,
-        segmentation: Segmentation,
-        storage: IStorage,
-        clock: IReactorTime,
-        settings: HLSSettings,
-    ) -> None:
+    def __init__(self, key: str, life: str, segmentation: Segmentation, maker: "HLSMaker") -> None:
         """Make the output of a stream's life.
 
         Args:
             key: the stream key.
             life: names the life in URLs.
             segmentation: tells the target duration.
-            storage: gets every file.
-            clock: tells the time.
-            settings: what all outputs have in common.
+            maker: what all outputs have in common; its settings may change at any time.
         """
         self._key = key
         self._life = life
+        # The same bytes at `<life>/` and at `<life>.<whatever>/`.
+        self._base = f"../{life}/"
         self._segmentation = segmentation
-        self._storage = storage
-        self._clock = clock
-        self._settings = settings
-        self._queue = CommitQueue(storage, clock, settings.max_bytes_waiting)
+        self._maker = maker
+        self._storage = maker.storage
+        self._clock = maker.clock
+        self._queue = CommitQueue(maker.uploads)
+        self._files = LifeFiles(key, life, self._queue, maker.storage, maker.reads, maker.clock)
+        if not maker.settings.stores_multivariant:  # a former process may have stored one
+            self._queue.delete(self._files.in_storage((MULTIVARIANT,)))
+        self._listing = Listing(
+            maker.urls, maker.clock, maker.counters, lambda: bool(self._queue.error), self._list
+        )
         self._segmenter: Segmenter | None = None
         # Of the tracks that flow, and of all that did: those may come back.
         self._windows: dict[int, RenditionWindow] = {}
         self._all_windows: dict[int, RenditionWindow] = {}
-        self._files: dict[tuple[str, ...], Representation] = {}
-        self._retired: deque[tuple[float, tuple[str, ...]]] = deque()
-        self._waiting: set[Deferred[None]] = set()
-        self._ended = False
+        self._multivariant: Representation | None = None  # where it is another than in storage
+        self._said: object = None  # what the multivariant playlist was made of
+        self._date_ranges = DateRanges()
+        self._dvr = DVR(
+            key,
+            life,
+            segmentation,
+            self._queue,
+            maker.clock,
+            self._retire_past,
+            self._date_ranges,
+        )
+        self._files.past = self._dvr
+        if maker.settings.dvr_window and segmentation.target_duration is not None:
+            self._dvr.restore(self._storage)
+        self._held = HeldRequests(maker.clock)
+        self._obstacle = ""  # why no track that flows is packaged
+        self._messages = 0
+        self._i_frames: dict[RenditionWindow, Representation] = {}
+        self._edge = LiveEdge(
+            life,
+            segmentation,
+            maker.clock,
+            lambda: maker.settings.max_blocked,
+            self._date_ranges,
+            "?ll=1" if maker.urls else "",
+        )
+        self._transport = TransportView(self, key, life, maker.transport_files, maker.counters)
+        self.window = MediaWindow(
+            segmentation, lambda: maker.settings.max_segments, self._files.waits, self._trimmed
+        )
+        """Of which memory is asked."""
+        # A playlist that was longer than they are now: until when somebody may have it.
+        self._long_seconds = 0.0
+        self._long_until = 0.0
+        self._played_at = inf  # unix time at which those who watch live have seen the end
+        self._dash = DASHView(life, segmentation, maker.clock, lambda: self.window.most)
         self.last_segment_at: float | None = None
         """Unix time at which the newest segment was complete; None before the first."""
+        self.segment_lag: float | None = None
+        """Seconds from the end of the newest segment, by the date that playlists give it, to
+        its listing; None before the first."""
 
     # The stream's side (IOutput).
 
     def tracks_changed(self, tracks: Sequence[Track]) -> None:
         """Start new segments for these tracks; the playlists go on."""
+        # What is measured of a window is of one configuration.
+        self._listing.flush()
         self._segmenter = Segmenter(tracks)
         windows = {}
         for track_id, segmenter in self._segmenter.tracks.items():
             window = self._all_windows.get(track_id)
             if window is None:
-                window = self._all_windows[track_id] = RenditionWindow(segmenter)
+                window = self._all_windows[track_id] = RenditionWindow(segmenter, self._base)
             window.continue_with(segmenter)
             windows[track_id] = window
-            init = (self._life, *segmenter.init_uri.split("/"))
-            if init not in self._files:
-                self._store(init, _media(init, segmenter.init))
+            init = self._files.path(segmenter.init_uri)
+            self._files.store(init, media_file(init, segmenter.init))
         self._windows = windows
+        self._edge.windows = self._dash.windows = self.window.windows = windows.values()
+        if not windows:
+            self._give_up(tracks)
 
     def segment_started(self, boundary: Boundary) -> None:
         """Cut."""
         assert self._segmenter is not None
+        self._dash.segment_started(boundary)
         self._commit(self._segmenter.segment_started(boundary))
 
     def sample_received(self, sample: Sample) -> None:
         """Collect a sample. The hot path."""
-        segments = self._segmenter.write(sample)  # type: ignore[union-attr]  # set by tracks_changed
-        if segments:
-            self._commit([(sample.track, segment) for segment in segments])
+        done = self._segmenter.write(sample)  # type: ignore[union-attr]  # set by tracks_changed
+        if done:
+            self._commit(done)
+
+    def metadata_received(self, metadata: TimedMetadata) -> None:
+        """Put it into the next fragment, and into the playlists from their next change on."""
+        for content in hls_form(metadata):
+            if isinstance(content, EventMessage):
+                if self._segmenter is not None:
+                    self._messages += 1
+                    self._segmenter.add_message(content, metadata.time, self._messages)
+            elif isinstance(metadata.content, ScriptMessage):
+                self._date_ranges.put_published(content, metadata.edge)
+            else:
+                self._date_ranges.put(content, metadata.edge)
 
     def discontinuity(self) -> None:
-        """Complete and list what is open."""
+        """Complete and list what is open. What comes next may be packaged."""
+        self._obstacle = ""
         if self._segmenter is not None:
             self._commit(self._segmenter.flush())
 
     def ended(self) -> None:
         """Say EXT-X-ENDLIST, and remove the files when the last viewers have had their time."""
-        self._ended = True
+        self._edge.has_ended = self._dvr.has_ended = True
+        self._dash.ended()
+        self._listing.flush()
+        self._dvr.changed()
         if any(window.segments for window in self._all_windows.values()):
             self._render(list(self._all_windows.values()))
         else:
-            self._end_stored_playlists()
-        self._release()
-        self._clock.callLater(AFTER_END + self._window_seconds(), self._remove)
+            # Those of a life that has no segment in this process.
+            attempt(end_playlists(self._storage, self._key, self._life), self._key)
+        self._held.release()
+        for window in self._all_windows.values():
+            self._edge.changed(window)
+        seconds = self._window_seconds()
+        self._played_at = self._clock.seconds() + seconds
+        if self._dvr.seconds > seconds:
+            self._clock.callLater(AFTER_END + seconds, self._release_memory)
+        self._clock.callLater(AFTER_END + max(seconds, self._dvr.seconds), self._remove)
 
     def close(self) -> Deferred[None]:
-        """Fire when storage has what it can have."""
-        return self._queue.flush()
+        """Fire when storage has what it can have. Nobody waits any more for what will not come."""
+        self._held.close("the server is shutting down")
+        self._edge.close("the server is shutting down")
+        return self._listing.emptied().addCallback(lambda _: self._queue.flush())
 
     @property
     def storage_error(self) -> str | None:
         """Why storage does not take this stream's files; None when it does."""
         return self._queue.error
 
+    @property
+    def bytes_waiting(self) -> int:
+        """Bytes of this stream that are not stored yet."""
+        return self._queue.bytes_waiting
+
+    @property
+    def dvr_seconds(self) -> float:
+        """How much of the past can be watched."""
+        return self._dvr.seconds
+
+    @property
+    def dvr_bytes(self) -> int:
+        """What that takes in storage."""
+        return self._dvr.bytes
+
+    @property
+    def held(self) -> int:
+        """Requests that wait for the first segments, or for parts."""
+        return len(self._held) + len(self._edge)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing follows."""
+        return self._edge.has_ended
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the segments and parts in memory, tracks that are away included."""
+        return sum(window.size for window in self._all_windows.values())
+
+    @property
+    def trimmed_bytes(self) -> int:
+        """Bytes of the segments that left the windows early and are in storage for a while yet."""
+        return self._files.trimmed_bytes
+
     # The viewers' side (IHTTPOutput).
 
-    def representation(self, path: tuple[str, ...]) -> Representation | Deferred[Representation]:
+    def representation(
+        self, path: tuple[str, ...], query: Mapping[str, Sequence[str]] = NO_QUERY
+    ) -> Representation | Deferred[Representation]:
         """Find a file; wait for the first playlist of a stream that is about to be live."""
-        found = self._files.get(path)
+        found = self._files.shown.get(path)
         if found is not None:
-            return found
-        if path in ((INIT_ALIAS,), (MULTIVARIANT,)):
-            if self._ended:
+            return self._as_wished(found, path, query)
+        if path == (self._life, MANIFEST) or (path == (MANIFEST,) and not self._obstacle):
+            manifest = self._dash.manifest(query)
+            if manifest is not None:
+                return manifest
+        if path in ((INIT_ALIAS,), (MULTIVARIANT,), (MANIFEST,), (self._life, MANIFEST)):
+            if self._edge.has_ended:
                 raise NotFound("the stream has ended")
-            return self._hold(path)
+            return self._hold(path, query)
+        at_edge = self._at_edge(path)
+        if at_edge is not None:
+            return at_edge
+        if is_transport_path(path):
+            return self._transport.representation(path)
+        if len(path) == 2 and path[0] == self._life and path[1].endswith(I_FRAMES):
+            for window in self._all_windows.values():
+                if window.i_frame_uri == path[1] and window.segmenter.track.kind == "video":
+                    return self._i_frame_playlist(window)
         if not is_media_path(path):
             raise NotFound("no such file in this stream")
-        if len(path) == 2 and path[0] == self._life and not self._ended:
+        past = self._past(path, query)
+        if past is not None:
+            return past
+        if len(path) == 2 and path[0] == self._life and not self._edge.has_ended:
             uris = [window.playlist_uri for window in self._all_windows.values()]
             if uris and path[1] not in uris:
                 raise NotFound("the stream has no such track")
             # Never from storage: what a former process wrote there may be behind what it served.
-            return self._hold(path)
-        return self._stored(path)
+            return self._hold(path, query)
+        return self._files.fetch(path)
 
-    def _hold(self, path: tuple[str, ...]) -> Deferred[Representation]:
-        """Wait for a file that is made with the first segments."""
-        if len(self._waiting) >= self._settings.max_held:
-            raise NotReady("too many viewers are waiting for this stream to start")
+    def key_frame(self, sequence: int, sample: Sample) -> Callable[[], Deferred[bytes]] | None:
+        """Find the key frame that begins a segment. See `IKeyFrames.key_frame`."""
+        window = self._windows.get(sample.track.track_id)
+        segment = window.segment(sequence) if window is not None else None
+        if segment is None or segment.is_gap:
+            return None
+        end = segment.i_frame_size
+        start = end - len(sample.payload)
+        if start < 0 or not segment.pieces[0].startswith(sample.payload, start):
+            return None
+        return partial(self._read_sample, self._files.path(segment.uri), start, end)
 
-        waiting: Deferred[None] = Deferred()
-        self._waiting.add(waiting)
-        timer = self._clock.callLater(
-            self._settings.first_hold,
-            lambda: waiting.errback(NotReady("the stream has no segment yet")),
-        )
+    def _read_sample(self, path: tuple[str, ...], start: int, end: int) -> Deferred[bytes]:
+        """Read bytes [start, end) of a segment, which are in its first piece."""
+        found = self._files.shown.get(path) or self._files.fetch(path)
+        reading = succeed(found) if isinstance(found, Representation) else found
+        return reading.addCallback(lambda file: file.pieces[0][start:end])
 
-        def forget(result: Failure | None) -> Failure | None:
-            self._waiting.discard(waiting)
-            if timer.active():
-                timer.cancel()
-            return result
+    def listed(self) -> Listed:
+        """Return what the playlists of whole segments say now."""
+        windows = list(self._windows.values())
+        others = [window for window in self._all_windows.values() if window not in windows]
+        target = self._segmentation.target_duration
+        return Listed(windows, others, target, self._edge.has_ended)
 
-        def find(_: None) -> Representation:
-            found = self._files.get(path)
-            if found is None:
-                raise NotFound("the stream has ended")
+    def _at_edge(self, path: tuple[str, ...]) -> Representation | Deferred[Representation] | None:
+        """Find a part, or the segment under way; None when it is none of them."""
+        if len(path) != 3 or path[0] != self._life:
+            return None
+        position = read_media_name(path[2])
+        for window in self._all_windows.values():
+            if position is not None and window.segmenter.name == path[1]:
+                if position[1] >= 0:
+                    return self._edge.part(window, position)
+                with suppress(NotFound):
+                    return self._edge.segment(window, position[0])
+        return None
+
+    def _as_wished(
+        self, found: Representation, path: tuple[str, ...], query: Mapping[str, Sequence[str]]
+    ) -> Representation | Deferred[Representation]:
+        """Return the low-latency form of a playlist of whole segments, where that is wanted.
+
+        Where segments are fetched elsewhere parts would not be: there it has to be asked for.
+        """
+        if path == (MULTIVARIANT,) and self._wants_past(query):
+            return with_query(found, "?dvr=1")
+        past = self._past(path, query)
+        if past is not None:
+            return past
+        wish = query.get("ll", ())
+        if path == (MULTIVARIANT,):
+            found = self._multivariant or found
+            return with_query(found, f"?ll={wish[0]}") if wish in (["0"], ["1"]) else found
+        if len(path) != 2 or not self._edge.is_on or wish == ["0"] or not self._all_windows:
             return found
+        if self._maker.urls is not None and wish != ["1"]:
+            return found
+        window = next(w for w in self._all_windows.values() if w.playlist_uri == path[1])
+        return self._edge.playlist(window, query)
 
-        return waiting.addBoth(forget).addCallback(find)
+    def _wants_past(self, query: Mapping[str, Sequence[str]]) -> bool:
+        return bool(self._maker.settings.dvr_window) and query.get("dvr") == ["1"]
 
-    def _release(self) -> None:
-        """Answer those who wait, when every rendition has something to show."""
-        for waiting in list(self._waiting):
-            waiting.callback(None)
+    def _past(
+        self, path: tuple[str, ...], query: Mapping[str, Sequence[str]]
+    ) -> Representation | None:
+        """Return the DVR form of a media playlist, where that is wanted and there is one."""
+        if len(path) != 2 or path[0] != self._life or not self._wants_past(query):
+            return None
+        try:
+            skip = read_directives(query).skip
+        except DirectiveError as error:
+            raise InvalidRequest(str(error)) from None
+        return self._dvr.playlist(path[1].removesuffix(".m3u8"), skip=skip)
 
-    def _stored(self, path: tuple[str, ...]) -> Deferred[Representation]:
-        is_playlist = path[-1].endswith(".m3u8")
+    def _i_frame_playlist(self, window: RenditionWindow) -> Representation:
+        """Return a rendition's I-frame playlist; few players ask for one."""
+        found = self._i_frames.get(window)
+        if found is None:
+            target = self._segmentation.target_duration
+            if target is None or not window.listed:
+                raise NotReady("there is no I-frame yet")
+            body = i_frame_playlist(
+                window.listed,
+                base=self._base,
+                target_duration=target,
+                ended=self._edge.has_ended,
+            )
+            found = self._i_frames[window] = playlist_file(body)
+        return found
 
-        def fetched(body: bytes) -> Representation:
-            return _playlist(body) if is_playlist else _media(path, body)
+    def _hold(
+        self, path: tuple[str, ...], query: Mapping[str, Sequence[str]]
+    ) -> Deferred[Representation]:
+        """Wait for a file that is made with the first segments."""
+        find = partial(self._find, path, query)
+        find()  # where that fails, it would be waited for in vain
+        settings = self._maker.settings
+        return self._held.hold(find, settings.first_hold, settings.max_held)
 
-        return self._storage.get(self._path_in_storage(path)).addCallback(fetched)
+    def _find(
+        self, path: tuple[str, ...], query: Mapping[str, Sequence[str]]
+    ) -> Representation | Deferred[Representation] | None:
+        if self._obstacle:
+            raise NotPackaged(self._obstacle)
+        if path[-1] == MANIFEST:
+            return self._dash.manifest(query)
+        found = self._files.shown.get(path)
+        return None if found is None else self._as_wished(found, path, query)
 
     # Inside.
 
-    def _commit(self, completed: Sequence[tuple[Track, Segment]]) -> None:
-        """List completed segments."""
-        changed: dict[int, RenditionWindow] = {}
-        for track, segment in completed:
+    def _give_up(self, tracks: Sequence[Track]) -> None:
+        """Nothing will come of these tracks: tell those who wait for it."""
+        codecs = ", ".join(dict.fromkeys(track.codec.upper() for track in tracks))
+        self._obstacle = (
+            f"not to be seen by HLS, which cannot carry {codecs}: play it by RTMP or FLV"
+        )
+        self._said = None
+        self._files.shown.pop((MULTIVARIANT,), None)
+        self._files.shown.pop((INIT_ALIAS,), None)
+        self._held.release()
+
+    def _commit(self, completed: Sequence[Done]) -> None:
+        """Show what is complete at the live edge, store segments, and list them."""
+        entries: list[Unlisted] = []
+        changed: dict[RenditionWindow, None] = {}
+        for track, done in completed:
             window = self._windows[track.track_id]
-            changed[track.track_id] = window
-            if not segment.is_gap:
-                path = (self._life, *segment.uri.split("/"))
-                self._store(path, _media(path, segment.body), is_expendable=True)
-            for leaving in window.append(segment, self._settings.max_segments):
+            changed[window] = None
+            if isinstance(done, Part):
+                if window.add(done):
+                    self._dash.added(window, done)
+                continue
+            for leaving in self.window.append(window, done):
                 self._retire(leaving, window)
-        if changed:
+            self._dash.added(window, done)
+            entry = Unlisted(window, done)
+            entries.append(entry)
+            if not done.is_gap:
+                self._maker.counters.add(done)
+                path = self._files.path(done.uri)
+                stored = self._listing.when_stored(entry, self._files.in_storage(path))
+                self._files.store_segment(done.uri, done.pieces, stored)
+        for window in changed:
+            self._edge.changed(window)
+        if entries:
             self.last_segment_at = self._clock.seconds()
-            self._render(list(changed.values()))
-            self._delete_due()
-            if all(window.segments for window in self._windows.values()):
-                self._release()
+            target = self._segmentation.target_duration
+            assert target is not None
+            self._listing.add(entries, target)
+
+    def _list(self, ready: Sequence[tuple[RenditionWindow, Segment]]) -> None:
+        """Make segments seen in the playlists of whole segments."""
+        for window, segment in ready:
+            window.mark_listed(segment)
+            self._dvr.list(window, segment, self._maker.settings.dvr_window)
+        self._render(list(dict.fromkeys(window for window, _ in ready)))
+        self._files.delete_due()
+        self._forget_date_ranges()
+        if all(window.listed for window in self._windows.values()):
+            self._held.release()
+        ends = max(segment.wall + segment.seconds for _, segment in ready)
+        # dates are a few ms off the clock: no segment is listed before its end
+        self.segment_lag = max(0.0, self._clock.seconds() - ends)
+        if self._maker.events.is_heard:
+            for window, segment in ready:
+                if not segment.is_gap:
+                    self._tell(window, segment)
+
+    def _tell(self, window: RenditionWindow, segment: Segment) -> None:
+        """Tell the listeners of a segment that is listed now."""
+        details: dict[str, object] = {
+            "track": window.segmenter.name,
+            "sequence": segment.sequence,
+            "path": f"/live/{self._key}/{self._life}/{segment.uri}",
+            "duration": round(segment.seconds, 6),
+            "bytes": segment.size,
+            "programDateTime": program_date_time(segment.wall),
+            "discontinuity": segment.is_discontinuity,
+            "independent": segment.is_independent,
+        }
+        if segment.url:
+            details["url"] = segment.url
+        self._maker.events.emit("segment", self._key, **details)
 
     def _render(self, changed: Sequence[RenditionWindow]) -> None:
         """Render the playlists of changed windows, and the multivariant one if it changed."""
         target = self._segmentation.target_duration
         assert target is not None
         for window in changed:
-            if window.segments:
+            self._i_frames.pop(window, None)
+            segments = window.listed
+            if segments:
                 body = media_playlist(
-                    window.segments,
+                    segments,
+                    window.texts,
                     target_duration=target,
-                    ended=self._ended,
+                    ended=self._edge.has_ended,
                     # Video may be cut softly; no promise is made for it.
                     independent_segments=window.segmenter.track.kind == "audio",
+                    date_ranges=self._date_ranges.lines(segments),
                 )
-                uris = {segment.uri for segment in window.segments if not segment.is_gap}
-                uris |= {segment.map_uri for segment in window.segments}
-                names = [self._path_in_storage((self._life, uri)) for uri in uris]
-                self._store((self._life, window.playlist_uri), _playlist(body), names)
+                uris = {segment.uri for segment in segments if not segment.is_gap}
+                uris |= {segment.map_uri for segment in segments}
+                path = (self._life, window.playlist_uri)
+                self._files.store(path, playlist_file(body), self._files.named(uris))
         windows = list(self._windows.values())
-        if windows and all(window.segments for window in windows):
-            renditions = [window.rendition(self._life) for window in windows]
-            playlist = _playlist(
-                multivariant_playlist(
-                    [rendition for rendition in renditions if rendition.track.kind == "video"],
-                    [rendition for rendition in renditions if rendition.track.kind == "audio"],
-                )
+        if windows and all(window.listed for window in windows):
+            self._render_multivariant(windows)
+
+    def _render_multivariant(self, windows: Sequence[RenditionWindow]) -> None:
+        """Render what names the renditions that flow, if anything of it changed."""
+        settings = self._maker.settings
+        renditions = [window.rendition(self._life) for window in windows]
+        captions = captions_in(window.segmenter.captions for window in windows)
+        init_uri = windows[0].segmenter.init_uri
+        said = (renditions, captions, init_uri, settings)
+        if self._said == said:
+            return
+        self._said = said
+        playlist = playlist_file(
+            multivariant_playlist(
+                [rendition for rendition in renditions if rendition.track.kind == "video"],
+                [rendition for rendition in renditions if rendition.track.kind == "audio"],
+                captions,
             )
-            if playlist != self._files.get((MULTIVARIANT,)):
-                names = [self._path_in_storage((rendition.uri,)) for rendition in renditions]
-                self._store((MULTIVARIANT,), playlist, names)
-            init = self._files[(self._life, *windows[0].segmenter.init_uri.split("/"))]
-            self._files[(INIT_ALIAS,)] = replace(init, cache_control=NO_CACHE)
+        )
+        self._multivariant = self._with_images(playlist, windows)
+        if settings.stores_multivariant:
+            names = self._files.named(window.playlist_uri for window in windows)
+            # I-frame playlists are not stored.
+            plain = without_i_frames(playlist)
+            self._files.store((MULTIVARIANT,), playlist, names, stored_as=plain)
+        else:
+            self._files.shown[(MULTIVARIANT,)] = playlist
+        init = self._files.shown[self._files.path(init_uri)]
+        self._files.shown[(INIT_ALIAS,)] = alias_of(init)
 
-    def _store(
-        self,
-        path: tuple[str, ...],
-        file: Representation,
-        names: Collection[str] = (),
-        *,
-        is_expendable: bool = False,
-    ) -> None:
-        """Make a file seen, and have it stored."""
-        self._files[path] = file
-        self._queue.put(self._path_in_storage(path), file, names, is_expendable=is_expendable)
-
-    def _path_in_storage(self, path: tuple[str, ...]) -> str:
-        return "/".join((self._key, *path))
+    def _with_images(
+        self, playlist: Representation, windows: Sequence[RenditionWindow]
+    ) -> Representation | None:
+        """Name the image rendition, too, which is not in storage; None where there is none."""
+        width = self._maker.settings.image_width
+        track = next(
+            (w.segmenter.track for w in windows if w.segmenter.track.kind == "video"), None
+        )
+        if not width or track is None:
+            return None
+        size = picture_size(track, width)
+        # one of them in a second at most: segments are rarely shorter
+        bandwidth = 8 * max_bytes(size)
+        line = image_stream_inf(f"{self._life}/{IMAGE_PLAYLIST}", size, bandwidth)
+        return playlist_file(playlist.body + line.encode("ascii") + b"\n")
 
     def _window_seconds(self) -> float:
         """How long the longest playlist plays."""
-        return max(
-            (sum(s.seconds for s in window.segments) for window in self._all_windows.values()),
-            default=0.0,
-        )
+        return max((window.seconds for window in self._all_windows.values()), default=0.0)
 
-    def _retire(self, segment: Segment, window: RenditionWindow) -> None:
-        """A segment left the window: storage keeps it while players may still ask for it."""
-        due = self._clock.seconds() + segment.seconds + self._window_seconds()
+    def _trimmed(
+        self, left: Sequence[tuple[RenditionWindow, Segment]], playlist_seconds: float
+    ) -> None:
+        """Segments left the windows before their time, which lasted for so long until now."""
+        now = self._clock.seconds()
+        if self._long_until <= now:
+            self._long_seconds = 0.0
+        self._long_seconds = max(self._long_seconds, playlist_seconds)
+        self._long_until = now + self._long_seconds
+        for window, segment in left:
+            self._retire(segment, window, is_early=True)
+        self._dash.shortened()
+        changed = list(dict.fromkeys(window for window, _ in left))
+        self._render(changed)
+        for window in changed:
+            self._edge.changed(window)
+
+    def _retire(self, segment: Segment, window: RenditionWindow, *, is_early: bool = False) -> None:
+        """A segment left the window."""
         uris = [segment.uri]
         used = {s.map_uri for s in window.segments} | {window.segmenter.init_uri}
         if segment.map_uri not in used:
             uris.append(segment.map_uri)
-        for uri in uris:
-            path = (self._life, *uri.split("/"))
-            if self._files.pop(path, None) is not None:
-                self._retired.append((due, path))
+        playlist = self._window_seconds()
+        if self._clock.seconds() < self._long_until:
+            playlist = max(playlist, self._long_seconds)
+        self._files.retire(uris, segment.seconds + playlist, is_early=is_early)
 
-    def _delete_due(self) -> None:
-        """Delete what was retired long enough ago (RFC 8216 section 6.2.2)."""
-        now = self._clock.seconds()
-        while self._retired and self._retired[0][0] <= now:
-            path = self._retired.popleft()[1]
-            if path not in self._files:  # else a configuration that came back
-                self._queue.delete(self._path_in_storage(path))
+    def _retire_past(self, seconds: float, uris: Collection[str]) -> None:
+        """Files left the DVR playlist: those who loaded it a moment ago may still ask for them.
 
-    def _end_stored_playlists(self) -> None:
-        """Close the playlists of a life that ended without a segment in this process."""
-        ending = end_playlists(self._storage, self._key, self._life)
-        Deferred.fromCoroutine(ending).addErrback(self._failed, "end the playlists")
+        Not for as long as that playlist is: it would double what is stored.
+        """
+        self._files.retire_past(uris, seconds + self._window_seconds() + AFTER_END)
+
+    def release_played(self) -> None:
+        """Leave an ended life to storage, if its viewers have seen the end and all is stored."""
+        is_played = self._clock.seconds() >= self._played_at
+        if is_played and self._all_windows and self._files.is_stored:
+            self._release_memory()
+
+    def _release_memory(self) -> None:
+        """Leave the media of an ended life to storage.
+
+        What is not there, I-frame playlists and pictures, is not named any more.
+        """
+        self._files.release_media()
+        self._close_windows()
+        self._multivariant = None
+        shown = self._files.shown.get((MULTIVARIANT,))
+        if shown is not None:
+            self._files.shown[(MULTIVARIANT,)] = without_i_frames(shown)
+
+    def _close_windows(self) -> None:
+        self._edge.close("the stream has ended")
+        for window in self._all_windows.values():
+            window.clear()  # the live edge still knows it
+        self._windows.clear()
+        self._all_windows.clear()
+        self._segmenter = None
+
+    def _forget_date_ranges(self) -> None:
+        """Forget those that no playlist has, and no delta update needs to name."""
+        starts = [window.listed[0].wall for window in self._windows.values() if window.listed]
+        if starts:
+            start = min(starts)
+            seconds = max(self._window_seconds(), self._dvr.seconds) + AFTER_END
+            self._date_ranges.forget(start, start - seconds)
 
     def _remove(self) -> None:
         """Forget an ended life."""
         self._files.clear()
-        self._windows.clear()
-        self._all_windows.clear()
-        self._segmenter = None
-        self._retired.clear()
-        Deferred.fromCoroutine(self._remove_life()).addErrback(self._failed, "remove the files")
+        self._close_windows()
+        self._dash.close()
+        self._i_frames.clear()
+        self._dvr.clear()
+        self._maker.outputs.discard(self)
+        attempt(self._remove_life(), self._key)
 
     async def _remove_life(self) -> None:
         await self._queue.flush()
         await remove_life(self._storage, self._key, self._life)
-
-    def _failed(self, failure: Failure, what: str) -> None:
-        self._log.error(
-            "stream {key}: could not {what} of its ended life: {error}",
-            key=self._key,
-            what=what,
-            error=failure.getErrorMessage(),
-        )
-
-
-@implementer(IOutputMaker)
-class HLSMaker:
-    """Makes the HLS output of each stream."""
-
-    def __init__(self, storage: IStorage, clock: IReactorTime, settings: HLSSettings) -> None:
-        """Make a maker; the arguments are those of `HLSOutput`."""
-        self._storage = storage
-        self._clock = clock
-        self._settings = settings
-
-    def make(self, stream: object) -> HLSOutput:
-        """Make the output of a new stream."""
-        assert isinstance(stream, Stream)
-        return HLSOutput(
-            stream.key,
-            stream.life,
-            stream.segmentation,
-            self._storage,
-            self._clock,
-            self._settings,
-        )
-
-
-def _media(path: tuple[str, ...], body: bytes) -> Representation:
-    """Describe a file below a life, whose path says all: it never changes."""
-    return Representation(body, MEDIA_TYPE, IMMUTABLE, "-".join(path))
-
-
-def _playlist(body: bytes) -> Representation:
-    tag = blake2b(body, digest_size=8).hexdigest()
-    return Representation(body, PLAYLIST_TYPE, NO_CACHE, tag)

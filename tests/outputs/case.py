@@ -1,17 +1,18 @@
 """Streams with HLS outputs behind a stream manager, and a viewer who judges what he sees."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from urllib.parse import urljoin
 
 from twisted.internet.defer import Deferred
 
-from rapidrtmp.interfaces import (
-    NO_CACHE,
-    IOutputMaker,
-    Representation,
-)
+from rapidrtmp.interfaces import NO_CACHE, IMediaURLs, IOutputMaker, Representation
 from rapidrtmp.media.track import AUDIO_TRACK_ID, VIDEO_TRACK_ID, Track
-from rapidrtmp.outputs.hls import PLAYLIST_TYPE, HLSMaker, HLSOutput, HLSSettings
+from rapidrtmp.outputs.files import PLAYLIST_TYPE
+from rapidrtmp.outputs.hls import HLSOutput
+from rapidrtmp.outputs.hls_maker import HLSMaker, HLSSettings
+from rapidrtmp.outputs.uploads import Uploads
+from rapidrtmp.stream.events import Events
 from tests.hls.checker import (
     MediaPlaylist,
     MultivariantPlaylist,
@@ -27,13 +28,19 @@ from tests.stream.fakes import Encoder, StreamCase
 LARGER = Track(VIDEO_TRACK_ID, FakeVideoConfig(1920, 1080))
 MONO = Track(AUDIO_TRACK_ID, FakeAudioConfig(channels=1))
 INDEX = ("index.m3u8",)
+WHOLE = {"ll": ["0"]}
+"""The query for a playlist of whole segments."""
 NAMES = ("audio2", "video1")
+CDN = "https://cdn.example.com/live"
 MOST_FILES = 2 * (6 + 1 + 1) + 2
 """Two renditions of six segments, MAP and playlist, the multivariant playlist and the alias."""
 
 
 class HLSCase(StreamCase):
     """A stream manager whose streams have HLS outputs."""
+
+    urls: IMediaURLs | None = None
+    max_bytes_waiting = 1_000_000
 
     def setUp(self) -> None:
         """Make the manager."""
@@ -45,7 +52,12 @@ class HLSCase(StreamCase):
         """Make HLS outputs on the same storage."""
         if not hasattr(self, "storage"):
             self.storage = CheckingStorage(self.clock)
-        return [HLSMaker(self.storage, self.clock, self.settings)]
+        self.uploads = Uploads(self.storage, self.clock, self.max_bytes_waiting, lambda: 0.0)
+        self.events = Events(self.clock)
+        self.hls_maker = HLSMaker(
+            self.storage, self.clock, self.settings, self.uploads, self.events, self.urls
+        )
+        return [self.hls_maker]
 
     @property
     def hls(self) -> HLSOutput:
@@ -54,16 +66,16 @@ class HLSCase(StreamCase):
         assert isinstance(output, HLSOutput)
         return output
 
-    def find(self, *path: str) -> Representation:
+    def find(self, *path: str, query: Mapping[str, Sequence[str]] | None = None) -> Representation:
         """Ask for a file that is there."""
-        found = self.hls.representation(path)
+        found = self.hls.representation(path, query or {})
         if isinstance(found, Representation):
             return found
         return self.successResultOf(found)
 
     def hold(self, *path: str) -> Deferred[Representation]:
         """Ask for a file that is to come."""
-        found = self.hls.representation(path)
+        found = self.hls.representation(path, {})
         assert isinstance(found, Deferred)
         return found
 
@@ -75,18 +87,43 @@ class HLSCase(StreamCase):
 
     def playlist(self, name: str) -> MediaPlaylist:
         """Fetch a media playlist, and judge it as a reload of what was seen of it."""
-        file = self.find(self.stream.life, f"{name}.m3u8")
+        path = (self.stream.life, f"{name}.m3u8")
+        file = self.find(*path, query=WHOLE)
         self.assertEqual((file.content_type, file.cache_control), (PLAYLIST_TYPE, NO_CACHE))
         playlist = parse_media_playlist(file.body)
+        self.assertIsNone(playlist.low_latency)
+        if self.hls_maker.urls is None:
+            self.check_live_edge(parse_media_playlist(self.find(*path).body), playlist)
         before = self.seen.get(file_name := f"{self.stream.life}/{name}")
         if before is not None:
             check_reload(before, playlist)
         self.seen[file_name] = playlist
         for segment in playlist.segments:
-            self.find(self.stream.life, *segment.map_uri.split("/"))
+            self.find(*self.media_path(segment.map_uri))
             if not segment.is_gap:
-                self.find(self.stream.life, *segment.uri.split("/"))
+                self.find(*self.media_path(segment.uri))
         return playlist
+
+    def check_live_edge(self, edge: MediaPlaylist, playlist: MediaPlaylist) -> None:
+        """Judge a low-latency playlist beside the one of whole segments."""
+        self.assertEqual(edge, playlist)
+        if edge.low_latency is None:
+            has_parts = self.stream.segmentation.part_target and self.stream.tracks
+            self.assertFalse(has_parts, "what a former process stored has none")
+            return
+        uris = {segment.sequence: segment.uri for segment in edge.segments}
+        for sequence, parts in edge.low_latency.parts.items():
+            bodies = [self.find(*self.media_path(part.uri)).body for part in parts]
+            if sequence in uris:
+                whole = self.find(*self.media_path(uris[sequence])).body
+                self.assertEqual(b"".join(bodies), whole)
+
+    def media_path(self, uri: str) -> tuple[str, ...]:
+        """Resolve a URI of a media playlist, or one at the CDN, to the path below the key."""
+        url = urljoin(f"/live/key/{self.stream.life}/any.m3u8", uri).removeprefix(CDN[:-5])
+        parts = url.split("/")
+        self.assertEqual(parts[:3], ["", "live", "key"])
+        return tuple(parts[3:])
 
     def watch(self, *names: str) -> list[MediaPlaylist]:
         """Reload playlists; they must be in lock step where they overlap."""
@@ -114,7 +151,7 @@ class HLSCase(StreamCase):
         for segment in self.playlist(name).segments:
             if segment.is_discontinuity:
                 bodies = []
-            init = self.find(self.stream.life, *segment.map_uri.split("/")).body
+            init = self.find(*self.media_path(segment.map_uri)).body
             if not segment.is_gap:
-                bodies.append(self.find(self.stream.life, *segment.uri.split("/")).body)
+                bodies.append(self.find(*self.media_path(segment.uri)).body)
         return len(check_track(init, bodies))

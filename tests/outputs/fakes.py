@@ -1,6 +1,7 @@
 """Storage that fails, waits, and looks that no playlist precedes what it names."""
 
 from collections.abc import Sequence
+from urllib.parse import urljoin
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
@@ -23,6 +24,8 @@ class CheckingStorage(MemoryStorage):
         """What every put and delete fails with."""
         self.is_slow = False
         """Whether puts wait for `finish`."""
+        self.late: set[str] = set()
+        """Files that were written when nobody waited for that any more."""
         self._waiting: list[tuple[Deferred[None], str, bytes]] = []
 
     def put(
@@ -51,6 +54,8 @@ class CheckingStorage(MemoryStorage):
         """End the puts that wait, and those that follow, with success."""
         while self._waiting:
             waiting, path, body = self._waiting.pop(0)
+            if waiting.called:
+                self.late.add(path)
             super().put(path, (body,), "", "")
             self.puts.append(path)
             waiting.callback(None)
@@ -62,11 +67,10 @@ class CheckingStorage(MemoryStorage):
 
     def body(self, path: str) -> bytes:
         """The content of a file."""
-        return self._files[path].body
+        return b"".join(self._files[path].pieces)
 
     def _check(self, path: str, body: bytes) -> None:
         """Judge a playlist: what it names is there already."""
-        directory = path.rpartition("/")[0]
         if path.endswith("/index.m3u8"):
             multivariant = parse_multivariant_playlist(body)
             uris = [v.uri for v in multivariant.variants] + [a.uri for a in multivariant.audio]
@@ -74,5 +78,7 @@ class CheckingStorage(MemoryStorage):
             playlist = parse_media_playlist(body)
             uris = [segment.map_uri for segment in playlist.segments]
             uris += [segment.uri for segment in playlist.segments if not segment.is_gap]
-        missing = [uri for uri in uris if f"{directory}/{uri}" not in self._files]
+        here = f"https://cdn.example.com/live/{path}"
+        urls = [urljoin(here, uri).removeprefix("https://cdn.example.com/live/") for uri in uris]
+        missing = [url for url in urls if url not in self._files]
         assert not missing, f"{path} names {missing}"

@@ -1,6 +1,10 @@
 """Tests of rapidrtmp.outputs.hls: what is served."""
 
-from twisted.internet.defer import CancelledError, Deferred
+from dataclasses import replace
+from unittest import mock
+from urllib.parse import urljoin
+
+from twisted.internet.defer import CancelledError, Deferred, fail
 from zope.interface.verify import verifyObject
 
 from rapidrtmp.interfaces import (
@@ -12,11 +16,13 @@ from rapidrtmp.interfaces import (
     NotReady,
 )
 from rapidrtmp.media.track import VIDEO_TRACK_ID, Track
-from rapidrtmp.outputs.hls import MEDIA_TYPE
+from rapidrtmp.outputs.files import MEDIA_TYPE, without_i_frames
+from tests.hls.checker import parse_media_playlist, parse_multivariant_playlist
 from tests.isobmff.checker import parse_init
 from tests.isobmff.fakes import AUDIO, VIDEO, FakeAudioConfig, FakeVideoConfig
 from tests.media.samples import video
-from tests.outputs.case import INDEX, HLSCase
+from tests.outputs.case import INDEX, WHOLE, HLSCase
+from tests.stream.fakes import Encoder
 
 
 class LiveTests(HLSCase):
@@ -37,8 +43,12 @@ class LiveTests(HLSCase):
         self.assertFalse(video_playlist.independent_segments)
         self.assertTrue(audio_playlist.independent_segments)
         self.assertEqual(self.samples("video1"), 300)
-        for path in (*INDEX,), (self.stream.life, "video1.m3u8"), (self.stream.life, "audio2.m3u8"):
-            self.assertEqual(self.storage.body("key/" + "/".join(path)), self.find(*path).body)
+        served = without_i_frames(self.find(*INDEX))  # their playlists are not stored
+        self.assertEqual(self.storage.body("key/index.m3u8"), served.body)
+        for path in (self.stream.life, "video1.m3u8"), (self.stream.life, "audio2.m3u8"):
+            self.assertEqual(
+                self.storage.body("key/" + "/".join(path)), self.find(*path, query=WHOLE).body
+            )
 
     def test_multivariant(self) -> None:
         """The multivariant playlist describes what really flows, and seldom changes."""
@@ -54,6 +64,25 @@ class LiveTests(HLSCase):
         self.assertGreaterEqual(variant.bandwidth, variant.average_bandwidth)
         self.play(encoder, 20)
         self.assertEqual(self.storage.puts.count("key/index.m3u8"), 1)
+
+    def test_images(self) -> None:
+        """The image rendition is named to viewers, and to nobody in storage, where it is not."""
+        self.hls_maker.settings = replace(self.settings, image_width=320)
+        encoder = self.encoder()
+        encoder.run(4.1)
+        [image] = self.index().images
+        self.assertEqual(image.uri, f"{self.stream.life}/image1.m3u8")
+        self.assertEqual(image.resolution, (320, 180))
+        stored = parse_multivariant_playlist(self.storage.body("key/index.m3u8"))
+        self.assertEqual(stored.images, [])
+        wished = parse_multivariant_playlist(self.find(*INDEX, query=WHOLE).body)
+        self.assertEqual(wished.images, [image])
+
+    def test_no_images(self) -> None:
+        """Sound alone has none."""
+        self.hls_maker.settings = replace(self.settings, image_width=320)
+        Encoder(self.clock, self.publish(), (AUDIO,)).run(6)
+        self.assertEqual(self.index().images, [])
 
     def test_stated_frame_rate(self) -> None:
         """The codec's frame rate is told where the measured one is near."""
@@ -79,7 +108,7 @@ class LiveTests(HLSCase):
         for name in ("video1", "audio2"):
             for segment in self.playlist(name).segments:
                 for uri in {segment.uri, segment.map_uri}:
-                    file = self.find(self.stream.life, *uri.split("/"))
+                    file = self.find(*self.media_path(uri))
                     self.assertEqual(
                         (file.content_type, file.cache_control), (MEDIA_TYPE, IMMUTABLE)
                     )
@@ -88,6 +117,29 @@ class LiveTests(HLSCase):
         alias = self.find("init.mp4")
         self.assertEqual(alias.cache_control, NO_CACHE)
         self.assertEqual(parse_init(alias.body).handler_type, b"vide")
+        self.assertTrue(alias.etag)
+        self.assertNotIn(self.stream.life, alias.etag, "strangers do not learn the life")
+
+    def test_not_stored_yet(self) -> None:
+        """A segment that left the window before it was stored is served all the same."""
+        self.storage.is_slow = True
+        encoder = self.encoder()
+        encoder.run(5)
+        first = parse_media_playlist(self.find(self.stream.life, "video1.m3u8").body).segments[0]
+        path = self.media_path(first.uri)
+        body = self.find(*path).body
+        encoder.run(20)
+        self.assertNotIn(path, self.hls._files.shown)
+        self.assertEqual(self.find(*path).body, body)
+        self.storage.finish()
+
+    def test_storage_that_does_not_answer(self) -> None:
+        """What left the window while the store fails is worth asking for again; no crash."""
+        self.encoder().run(5)
+        old = (self.stream.life, "video1", "1.m4s")
+        for error, answer in ((OSError("no route"), NotReady), (RuntimeError("bug"), RuntimeError)):
+            with mock.patch.object(self.storage, "get", return_value=fail(error)):
+                self.failureResultOf(self.hold(*old), answer)
 
     def test_paths(self) -> None:
         """What is not listed and not in storage does not exist."""
@@ -115,6 +167,61 @@ class LiveTests(HLSCase):
             ("0" * 16, "video1.m3u8"),
         ):
             self.failureResultOf(self.hold(*path), NotFound)
+
+    def test_any_session(self) -> None:
+        """A media playlist leads to the same media from wherever it is asked for."""
+        self.encoder().run(5)
+        life = self.stream.life
+        text = self.find(life, "video1.m3u8").body
+        [first, _] = parse_media_playlist(text).segments
+        for directory in (life, f"{life}.0123456789abcdef", f"{life}.0123456789abcdef.1.s"):
+            url = urljoin(f"https://example.com/live/key/{directory}/video1.m3u8", first.uri)
+            self.assertEqual(
+                url, f"https://example.com/live/key/{life}/video1/{first.sequence}.m4s"
+            )
+            url = urljoin(f"https://example.com/live/key/{directory}/video1.m3u8", first.map_uri)
+            self.find(*url.split("/")[5:])
+
+    def test_counters(self) -> None:
+        """Segments are counted over all streams, gaps are not."""
+        encoder = self.encoder()
+        encoder.run(4.1)
+        self.encoder("other", tracks=[VIDEO]).run(4.1)
+        counters = self.hls_maker.counters
+        self.assertEqual(counters.segments_created, 2 + 2 + 2)
+        self.assertEqual(counters.segment_durations.count, 6)
+        self.assertApproximates(counters.segment_durations.sum, 12, 0.1)
+        # audio is cut at its own frames, a little later than at 2 s
+        self.assertEqual(counters.segment_durations.counts, [0, 4, 2, 0, 0, 0, 0])
+        self.assertEqual(counters.segment_sizes.counts, [6] + [0] * 10)
+        self.assertEqual(counters.segments_listed_at_origin, 0)
+        encoder.run(12, kinds=["video"])
+        self.assertTrue(any(segment.is_gap for segment in self.playlist("audio2").segments))
+        listed = sum(
+            name.endswith(".m4s") and "/" + self.stream.life in name for name in self.storage.puts
+        )
+        self.assertEqual(counters.segments_created, listed + 2)
+
+    def test_lag(self) -> None:
+        """How far playlists are behind is known from the dates that they give."""
+        encoder = self.encoder(offset_ms=0)
+        self.assertIsNone(self.hls.segment_lag)
+        encoder.run(2.1)
+        self.assertApproximates(self.hls.segment_lag, 0, 0.05)
+        self.clock.advance(0.5)
+        encoder.run(2)
+        self.assertApproximates(self.hls.segment_lag, 0.5, 0.05)
+
+    def test_other_settings(self) -> None:
+        """Settings that are replaced are followed by the streams that are live."""
+        encoder = self.encoder()
+        encoder.run(5)
+        self.play(encoder, 20)
+        for most in (8, 4):
+            self.hls_maker.settings = replace(self.settings, max_segments=most)
+            self.play(encoder, 2 * most)
+            for playlist in self.watch():
+                self.assertEqual(len(playlist.segments), most)
 
     def test_peak(self) -> None:
         """A first segment of a moment decides no bandwidth, later short ones neither."""
@@ -150,8 +257,10 @@ class HoldTests(HLSCase):
         for waiting in held:
             self.assertNoResult(waiting)
         self.live.run(1)
-        for waiting, path in zip(held, paths, strict=True):
-            self.assertEqual(self.successResultOf(waiting), self.find(*path))
+        *files, playlist = map(self.successResultOf, held)
+        self.assertEqual(files, [self.find(*path) for path in paths[:2]])
+        [first] = parse_media_playlist(playlist.body).segments
+        self.assertEqual(first, self.playlist("video1").segments[0])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_too_late(self) -> None:
@@ -162,14 +271,14 @@ class HoldTests(HLSCase):
         self.clock.advance(0.1)
         self.failureResultOf(held, NotReady)
         self.live.run(3)
-        self.assertEqual(self.hls._waiting, set())
+        self.assertEqual(self.hls.held, 0)
 
     def test_viewer_leaves(self) -> None:
         """Nothing is kept for a viewer who left."""
         held = self.hold(*INDEX)
         held.cancel()
         self.failureResultOf(held, CancelledError)
-        self.assertEqual(self.hls._waiting, set())
+        self.assertEqual(self.hls.held, 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.live.run(2)
 

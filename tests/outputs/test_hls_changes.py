@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rapidrtmp.interfaces import (
     NotFound,
+    NotPackaged,
     NotReady,
 )
 from rapidrtmp.media.track import Track
@@ -13,7 +14,7 @@ from tests.hls.checker import (
     parse_media_playlist,
 )
 from tests.isobmff.checker import parse_init
-from tests.isobmff.fakes import AUDIO, VIDEO
+from tests.isobmff.fakes import AUDIO, VIDEO, VP8
 from tests.media.samples import video
 from tests.outputs.case import INDEX, LARGER, MONO, MOST_FILES, HLSCase
 from tests.stream.fakes import Encoder
@@ -56,10 +57,10 @@ class ChangeTests(HLSCase):
             self.watch()
             encoder.publication.close("cut")
             self.tick(1)
-        files = len(self.hls._files)
+        files = len(self.hls._files.shown)
         self.assertLessEqual(files, MOST_FILES)
         self.assertLess(len(self.storage.paths), 80)
-        self.assertLess(len(self.hls._retired), 60)
+        self.assertLess(len(self.hls._files._retired), 60)
 
     def test_configuration(self) -> None:
         """Another configuration is another MAP; one that comes back is the same again."""
@@ -73,8 +74,8 @@ class ChangeTests(HLSCase):
             self.play(encoder, 15)
             maps.append([playlist.segments[-1].map_uri for playlist in self.watch()])
             video_uri, audio_uri = maps[-1]
-            self.assertIn(f"key/{self.stream.life}/{video_uri}", self.storage.paths)
-            self.assertIn(f"key/{self.stream.life}/{audio_uri}", self.storage.paths)
+            for uri in (video_uri, audio_uri):
+                self.assertIn("/".join(("key", *self.media_path(uri))), self.storage.paths)
             width = parse_init(self.find("init.mp4").body).width
             self.assertEqual(width, 1920 if tracks[0] is LARGER else 1280)
             self.assertEqual(self.index().variants[0].resolution[0], width)  # type: ignore[index]  # a video variant has one
@@ -83,8 +84,8 @@ class ChangeTests(HLSCase):
         self.play(encoder, 40)
         name = maps[0][0]
         self.assertNotEqual(name, maps[-1][0])
-        self.assertNotIn((self.stream.life, *name.split("/")), self.hls._files)
-        self.assertNotIn(f"key/{self.stream.life}/{name}", self.storage.paths)
+        self.assertNotIn(self.media_path(name), self.hls._files.shown)
+        self.assertNotIn("/".join(("key", *self.media_path(name))), self.storage.paths)
 
     def test_other_frame_rate(self) -> None:
         """Rates are measured anew for another configuration."""
@@ -136,7 +137,7 @@ class ChangeTests(HLSCase):
             encoder.run(5)
             self.assertIsNotNone(self.index().variants[0].resolution)
         self.play(encoder, 10)
-        self.assertLessEqual(len(self.hls._files), MOST_FILES)
+        self.assertLessEqual(len(self.hls._files.shown), MOST_FILES)
         self.successResultOf(self.manager.stop("key"))
         for playlist in self.watch():
             self.assertTrue(playlist.ended)
@@ -209,7 +210,7 @@ class ChangeTests(HLSCase):
         old = self.playlist("video1").segments[-1]
         self.restart()
         waiting = [self.hold(*INDEX), self.hold(self.stream.life, "video1.m3u8")]
-        self.find(self.stream.life, *old.uri.split("/"))
+        self.find(*self.media_path(old.uri))
         self.clock.advance(8)
         for held in waiting:
             self.failureResultOf(held, NotReady)
@@ -219,7 +220,7 @@ class ChangeTests(HLSCase):
         encoder.run(2.5)
         self.successResultOf(held)
         self.play(encoder, 10)
-        self.find(self.stream.life, *old.uri.split("/"))
+        self.find(*self.media_path(old.uri))
         self.assertGreater(self.playlist("video1").segments[0].sequence, old.sequence)
 
     def test_restart_without_files(self) -> None:
@@ -250,3 +251,89 @@ class ChangeTests(HLSCase):
             self.assertTrue(self.playlist(name).ended)
         self.clock.advance(AFTER_END)
         self.assertEqual(self.storage.paths, [])
+
+
+class LeftOutTests(HLSCase):
+    """Tracks that CMAF has no place for."""
+
+    def refused(self, *path: str) -> str:  # type: ignore[override]  # of viewers
+        """Ask for a file that cannot come; return the reason."""
+        return str(self.assertRaises(NotPackaged, self.hls.representation, path))
+
+    def test_sound_goes_on(self) -> None:
+        """Beside VP8, sound is a stream of its own with segments of the usual length."""
+        encoder = self.encoder(tracks=(VP8, AUDIO), gop=60.0)
+        encoder.run(3)
+        self.play(encoder, 9, "audio2")
+        self.assertEqual([track.track_id for track in self.stream.tracks], [2, 1])
+        [variant] = self.index().variants
+        self.assertEqual(variant.codecs, ("mp4a.40.2",))
+        playlist = self.playlist("audio2")
+        self.assertLessEqual(playlist.target_duration, 2)
+        self.assertFalse(any(segment.is_discontinuity for segment in playlist.segments))
+        self.assertRaises(NotFound, self.find, self.stream.life, "video1.m3u8")
+        # sound that pauses leaves the pictures of other players alone
+        tracks = self.stream.tracks
+        for _ in range(10):
+            encoder.run(1, kinds=("video",))
+            self.manager.tick()
+        self.assertIs(self.stream.tracks, tracks)
+        self.play(encoder, 5, "audio2")
+        self.assertFalse(self.playlist("audio2").segments[-1].is_discontinuity)
+
+    def test_pictures_alone(self) -> None:
+        """Of VP8 alone nothing can be seen: who asks, or waits already, is told why."""
+        encoder = self.encoder(tracks=(VP8,))
+        waiting = self.hold(*INDEX)
+        encoder.run(3)
+        self.failureResultOf(waiting, NotPackaged)
+        words = "not to be seen by HLS, which cannot carry VP8: play it by RTMP or FLV"
+        for path in (INDEX, ("init.mp4",), (self.stream.life, "video1.m3u8")):
+            self.assertEqual(self.refused(*path), words)
+        self.assertEqual(self.hls.held, 0)
+        encoder.publication.close("left")
+        self.tick(100)
+        self.assertRaises(NotFound, self.find, *INDEX)
+
+    def test_comes_and_goes(self) -> None:
+        """A viewer of H.264 that becomes VP8 has its playlists; H.264 again goes on in them."""
+        encoder = self.encoder()
+        encoder.run(3)
+        self.play(encoder, 5)
+        encoder.publication.close("cut")
+        encoder = self.encoder(tracks=(VP8,))
+        encoder.run(4)
+        self.refused(*INDEX)
+        self.watch()
+        encoder.publication.close("cut")
+        waiting = self.hold(*INDEX)
+        encoder = self.encoder()
+        encoder.run(3)
+        self.successResultOf(waiting)
+        self.play(encoder, 4)
+        self.assertTrue(any(s.is_discontinuity for s in self.playlist("video1").segments))
+
+    def test_beside_others(self) -> None:
+        """Of a ladder, what has a place leads and is listed, whatever its number."""
+        second = Track(3, VIDEO.config)
+        publication = self.publish()
+        publication.set_tracks((VP8, second))
+        for number in range(300):
+            publication.write(video(40 * number, key=number % 250 == 0, track=VP8))
+            publication.write(video(40 * number, key=number % 50 == 0, track=second))
+            self.clock.advance(0.04)
+        [variant] = self.index().variants
+        self.assertEqual(variant.codecs, (VIDEO.config.rfc6381(),))
+        segments = self.playlist("video3").segments
+        self.assertEqual([segment.duration for segment in segments], [2.0] * len(segments))
+        self.assertEqual(
+            self.find("init.mp4").body, self.find(*self.media_path(segments[0].map_uri)).body
+        )
+
+    def test_late_sound(self) -> None:
+        """Sound that joins VP8 later is seen from then on."""
+        encoder = self.encoder(tracks=(VP8, AUDIO))
+        encoder.run(4, kinds=("video",))
+        self.refused(*INDEX)
+        encoder.run(4)
+        self.assertEqual(len(self.index().variants), 1)
