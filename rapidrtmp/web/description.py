@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from rapidrtmp.auth.tokens import IssuedToken
 from rapidrtmp.media.codec import VideoConfig
 from rapidrtmp.stream.stream import Stream
 
@@ -24,14 +25,14 @@ def describe(stream: Stream, now: float) -> dict[str, Any]:
         "active": is_live(stream),
         "state": stream.state.value,
         "viewers": stream.viewers,
-        **_optional(
+        **optional(
             startedAt=timestamp(stream.started_at),
             duration=_duration(stream, now),
             **_media(stream),
             bitrate=round(statistics.bitrate),
             metadata=jsonable(stream.metadata),
-            frameRate=_rounded(statistics.frame_rate),
-            keyframeInterval=_rounded(statistics.keyframe_interval),
+            frameRate=rounded(statistics.frame_rate),
+            keyframeInterval=rounded(statistics.keyframe_interval),
         ),
         "bytesReceived": statistics.bytes_received,
         "framesReceived": statistics.frames_received,
@@ -47,8 +48,19 @@ def summarize(stream: Stream) -> dict[str, Any]:
     """Return the few things about a live stream that anybody may know."""
     return {
         "streamKey": stream.key,
-        **_optional(startedAt=timestamp(stream.started_at), **_media(stream)),
+        **optional(startedAt=timestamp(stream.started_at), **_media(stream)),
         "viewers": stream.viewers,
+    }
+
+
+def describe_token(token: IssuedToken) -> dict[str, Any]:
+    """Return the API's Token, which is not the token itself."""
+    return {
+        "id": token.id,
+        "streamKey": token.key,
+        **optional(createdAt=timestamp(token.created_at)),
+        "expiresAt": timestamp(token.expires_at),
+        "publishing": token.is_publishing,
     }
 
 
@@ -84,7 +96,7 @@ def jsonable(value: object, depth: int = MAX_DEPTH) -> Any:
     return None
 
 
-def _optional(**fields: object) -> dict[str, object]:
+def optional(**fields: object) -> dict[str, object]:
     """Leave out what is empty or zero, as the contract does."""
     return {name: value for name, value in fields.items() if value}
 
@@ -111,5 +123,6 @@ def _duration(stream: Stream, now: float) -> int:
     return max(0, int(end - stream.started_at))
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
+    """Round to what is worth telling: milliseconds, thousandths of a frame."""
     return None if value is None else round(value, 3)

@@ -21,6 +21,9 @@ Check = Callable[[], "str | Deferred[str]"]
 
 OK = "ok"
 
+DEGRADABLE = ("storage", "disk")
+"""Checks that are reported but do not make the server unready: live streams go on from memory."""
+
 CHECK_TIMEOUT = 2.0
 """Seconds for one check: less than the 3 s after which Kubernetes gives a probe up."""
 
@@ -36,6 +39,7 @@ class HealthResource(Resource):
 
     def render(self, request: Request) -> bytes:
         """Answer a liveness probe."""
+        request.route = "/health"
         answer = open_read(request)
         if answer is not None:
             return answer
@@ -52,15 +56,14 @@ class ReadyResource(Resource):
         self,
         checks: Mapping[str, Check],
         clock: IReactorTime,
-        degradable: Collection[str] = ("storage",),
+        degradable: Collection[str] = DEGRADABLE,
     ) -> None:
         """Make the resource.
 
         Args:
             checks: name to check.
             clock: times checks out.
-            degradable: checks that are reported but do not make the server unready:
-                a live server must not lose its traffic over a storage outage.
+            degradable: checks that do not make the server unready.
         """
         super().__init__()
         self._checks = checks
@@ -69,6 +72,7 @@ class ReadyResource(Resource):
 
     def render(self, request: Request) -> bytes | int:
         """Answer a readiness probe."""
+        request.route = "/ready"
         answer = open_read(request)
         if answer is not None:
             return answer

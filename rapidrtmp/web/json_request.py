@@ -1,6 +1,7 @@
 """Reads JSON requests strictly (RFC 8259): the result is a value or BadRequest."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from rapidrtmp.media.key import is_stream_key
@@ -11,6 +12,11 @@ MAX_SECONDS = 2**31 - 1
 
 class BadRequest(ValueError):
     """The request is not what it should be. The message says so to its sender."""
+
+    def __init__(self, description: str, field: str = "") -> None:
+        super().__init__(description)
+        self.field = field
+        """Name of the field or query parameter at fault; '' where there is none."""
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
@@ -42,7 +48,18 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def stream_key(fields: dict[str, Any]) -> str:
+def refuse_others(fields: Mapping[str, Any], *known: str) -> None:
+    """Refuse fields that are not known: a misspelt one must not be overlooked.
+
+    Raises:
+        BadRequest: there is one.
+    """
+    for name in fields:
+        if name not in known:
+            raise BadRequest(f"there is no field {name!r} here", name)
+
+
+def stream_key(fields: Mapping[str, Any]) -> str:
     """Return the required field streamKey.
 
     Raises:
@@ -50,15 +67,17 @@ def stream_key(fields: dict[str, Any]) -> str:
     """
     key = fields.get("streamKey")
     if key is None or key == "":
-        raise BadRequest("streamKey is required")
+        raise BadRequest("streamKey is required", "streamKey")
     if not isinstance(key, str):
-        raise BadRequest("streamKey must be a string")
+        raise BadRequest("streamKey must be a string", "streamKey")
     if not is_stream_key(key):
-        raise BadRequest("streamKey must be 1 to 128 characters of A-Z, a-z, 0-9, '-' and '_'")
+        raise BadRequest(
+            "streamKey must be 1 to 128 characters of A-Z, a-z, 0-9, '-' and '_'", "streamKey"
+        )
     return key
 
 
-def expires_in(fields: dict[str, Any]) -> int | None:
+def expires_in(fields: Mapping[str, Any]) -> int | None:
     """Return the optional field expiresIn in seconds; None for the default.
 
     Raises:
@@ -68,8 +87,24 @@ def expires_in(fields: dict[str, Any]) -> int | None:
     if seconds is None:
         return None
     if not isinstance(seconds, int) or isinstance(seconds, bool):
-        raise BadRequest("expiresIn must be a whole number of seconds")
+        raise BadRequest("expiresIn must be a whole number of seconds", "expiresIn")
     return min(seconds, MAX_SECONDS) if seconds > 0 else None
+
+
+def parameter(args: Mapping[bytes, Sequence[bytes]], name: str) -> str | None:
+    """Return a query parameter; None when it is not given.
+
+    Args:
+        args: the query, as Twisted reads it.
+        name: of the parameter.
+
+    Raises:
+        BadRequest: it is given twice.
+    """
+    values = args.get(name.encode("ascii"), ())
+    if len(values) > 1:
+        raise BadRequest(f"{name} is given more than once", name)
+    return values[0].decode("utf-8", "replace") if values else None
 
 
 def _constant(name: str) -> NoReturn:

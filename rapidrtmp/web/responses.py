@@ -5,14 +5,23 @@
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from twisted.web import http
-from twisted.web.server import Request
+
+from rapidrtmp.web.fields import Fields
+
+if TYPE_CHECKING:
+    from rapidrtmp.web.request import Request
 
 JSON = b"application/json; charset=utf-8"
 
 EXPOSED_HEADERS = b"Content-Length, Content-Range, Date, Age, ETag, Retry-After"
 """What a script of another origin may read: players time their clock by Date and Age."""
+
+ANY_ORIGIN = Fields(
+    (b"Access-Control-Allow-Origin", b"*"), (b"Access-Control-Expose-Headers", EXPOSED_HEADERS)
+)
 
 PREFLIGHT_HEADERS = b"*, Range, If-None-Match, If-Modified-Since, Cache-Control, Pragma"
 """Named beside the '*' for older Safari, which takes it literally."""
@@ -22,9 +31,14 @@ PREFLIGHT_MAX_AGE = b"86400"
 
 READ_METHODS = b"GET, HEAD, OPTIONS"
 
+TOO_MANY_REQUESTS = 429
+"""RFC 6585 section 4. Twisted does not know it."""
+
+_REASONS = {TOO_MANY_REQUESTS: b"Too Many Requests"}
+
 
 def json_body(
-    request: Request, value: object, code: int = http.OK, *, cache_control: bytes = b"no-store"
+    request: "Request", value: object, code: int = http.OK, *, cache_control: bytes = b"no-store"
 ) -> bytes:
     """Describe a JSON answer in the headers and return its body.
 
@@ -35,17 +49,20 @@ def json_body(
         cache_control: the Cache-Control header.
     """
     body = json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
-    request.setResponseCode(code)
+    request.setResponseCode(code, _REASONS.get(code))
     request.setHeader(b"Content-Type", JSON)
-    # errors repeat names that somebody sent; no browser shall take them for HTML
-    request.setHeader(b"X-Content-Type-Options", b"nosniff")
     request.setHeader(b"Content-Length", b"%d" % len(body))
     request.setHeader(b"Cache-Control", cache_control)
     return body
 
 
 def error_body(
-    request: Request, code: int, description: str, extra: Mapping[bytes, bytes] | None = None
+    request: "Request",
+    code: int,
+    description: str,
+    extra: Mapping[bytes, bytes] | None = None,
+    *,
+    field: str = "",
 ) -> bytes:
     """Describe an error in the headers and return its body ``{"error": description}``.
 
@@ -54,25 +71,26 @@ def error_body(
         code: the status code.
         description: plain words for whoever sent the request.
         extra: further headers, such as Allow or Retry-After.
+        field: name of the field or parameter at fault, which the body then has, too.
     """
     for name, value in (extra or {}).items():
         request.setHeader(name, value)
-    return json_body(request, {"error": description}, code)
+    fault = {"field": field} if field else {}
+    return json_body(request, {"error": description, **fault}, code)
 
 
-def not_allowed(request: Request, allowed: bytes) -> bytes:
+def not_allowed(request: "Request", allowed: bytes) -> bytes:
     """Answer a method that the resource does not have (RFC 9110 section 15.5.6)."""
     words = f"this address answers {allowed.decode('ascii')} only"
     return error_body(request, http.NOT_ALLOWED, words, {b"Allow": allowed})
 
 
-def allow_any_origin(request: Request) -> None:
+def allow_any_origin(request: "Request") -> None:
     """Let scripts of any origin read the answer. No credentials are ever involved."""
-    request.setHeader(b"Access-Control-Allow-Origin", b"*")
-    request.setHeader(b"Access-Control-Expose-Headers", EXPOSED_HEADERS)
+    request.is_open = True
 
 
-def open_read(request: Request) -> bytes | None:
+def open_read(request: "Request") -> bytes | None:
     """Open a read-only resource to any origin.
 
     Returns:

@@ -3,26 +3,28 @@
 # Twisted's methods carry no annotations yet.
 # mypy: allow-untyped-calls
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from prometheus_client import CollectorRegistry
 from twisted.internet.interfaces import IReactorTime
-from twisted.web import http, server
+from twisted.web import http
 from twisted.web.resource import Resource
 
-from rapidrtmp.auth.tokens import TokenStore
+from rapidrtmp.auth.playback import PlaybackAuthenticator
+from rapidrtmp.auth.session_ids import SessionSigner
 from rapidrtmp.stream.manager import StreamManager
 from rapidrtmp.web.api import API, APIResource
+from rapidrtmp.web.flv import FLVPlays
+from rapidrtmp.web.forwarded import Network
 from rapidrtmp.web.health import Check, HealthResource, ReadyResource
+from rapidrtmp.web.http_site import HTTPSite
 from rapidrtmp.web.live import LiveResource
+from rapidrtmp.web.metrics import Guard, MetricsResource
 from rapidrtmp.web.player import FeedResource, PlayerResource, StaticResource, load_static
-from rapidrtmp.web.request import Channel, Request
+from rapidrtmp.web.request import Request
 from rapidrtmp.web.responses import allow_any_origin, error_body
 
-IDLE_TIMEOUT = 60.0
-"""Seconds that a connection may be idle, or take to send one request."""
-
-
-SINGLE = frozenset((b"health", b"ready", b"streams.json"))
+SINGLE = frozenset((b"health", b"ready", b"metrics", b"streams.json"))
 """Addresses with nothing below them."""
 
 
@@ -54,51 +56,72 @@ class Root(Resource):
         return self._tree.get(name, self._nothing)
 
 
-class Site(server.Site):
-    """HTTP over our own connections and requests."""
-
-    # HTTPFactory's annotation knows its own protocol alone
-    protocol = Channel  # type: ignore[assignment]
-    requestFactory = Request
-    noisy = False
-
-    def log(self, request: http.Request) -> None:
-        """Write no access log: addresses may hold secrets, and lines cost more than answers."""
-
-
 def make_site(
     *,
     manager: StreamManager,
-    tokens: TokenStore,
+    api: API,
     ready_checks: Mapping[str, Check],
+    degradable: Collection[str],
+    make_registry: Callable[[HTTPSite], CollectorRegistry],
+    metrics_guard: Guard | None,
     reactor: IReactorTime,
     ingest_address: str,
+    sessions: SessionSigner,
+    playback: PlaybackAuthenticator | None = None,
     public_stream_list: bool = True,
-) -> Site:
+    public_thumbnails: bool = False,
+    media_origins: Sequence[str] = (),
+    sees_diagnosis: Callable[[Request], bool],
+    trusted: Sequence[Network] = (),
+    max_connections: int = 10_000,
+    max_connections_per_ip: int = 1000,
+) -> HTTPSite:
     """Make the HTTP side of the server.
 
     Args:
         manager: has the streams.
-        tokens: issues publish tokens.
+        api: the management API.
         ready_checks: what ``/ready`` looks at: name to a function that returns 'ok' or what
             is wrong, or a Deferred of it.
+        degradable: checks that are reported but do not make the server unready.
+        make_registry: makes what ``/metrics`` shows, out of the site that is made here, too.
+        metrics_guard: refuses who may not read the metrics; None when anybody may.
         reactor: gives unix time and timeouts.
         ingest_address: the RTMP URL that encoders are told (RTMP_INGEST_ADDR).
+        sessions: signs the sessions of viewers.
+        playback: knows the signed URLs; None when nobody needs one (PLAYBACK_AUTH).
         public_stream_list: whether anybody may list the live streams (PUBLIC_STREAM_LIST).
+        public_thumbnails: whether there are thumbnails that anybody may see.
+        media_origins: where playlists name media beside this server, as 'https://cdn.example.com'.
+        sees_diagnosis: whether whoever asks for that list is told what is wrong with the
+            encoders.
+        trusted: networks of proxies whose X-Forwarded-For is believed (TRUSTED_PROXIES).
+        max_connections: as `HTTPSite` takes it.
+        max_connections_per_ip: as `HTTPSite` takes it.
     """
     static = load_static()
-    page = PlayerResource(static.pop("player.html").body, reactor)
-    children: dict[bytes, Resource] = {
+    page = PlayerResource(static.pop("player.html").body, reactor, media_origins)
+    tree: dict[bytes, Resource] = {
         b"": page,
         b"player": page,
         b"static": StaticResource(static, reactor),
-        b"live": LiveResource(manager, reactor),
-        b"api": APIResource(API(manager, tokens, reactor, ingest_address)),
+        b"live": LiveResource(
+            manager, reactor, sessions, playback, FLVPlays(manager, playback).render
+        ),
+        b"api": APIResource(api),
         b"health": HealthResource(reactor),
-        b"ready": ReadyResource(ready_checks, reactor),
+        b"ready": ReadyResource(ready_checks, reactor, degradable),
     }
     if public_stream_list:
-        children[b"streams.json"] = FeedResource(manager, reactor, ingest_address)
-    return Site(
-        Root(children), reactor=reactor, timeout=IDLE_TIMEOUT, parsePOSTFormSubmission=False
+        tree[b"streams.json"] = FeedResource(
+            manager, reactor, ingest_address, sees_diagnosis, has_thumbnails=public_thumbnails
+        )
+    site = HTTPSite(
+        Root(tree),
+        reactor,
+        trusted=trusted,
+        max_connections=max_connections,
+        max_connections_per_ip=max_connections_per_ip,
     )
+    tree[b"metrics"] = MetricsResource(make_registry(site), metrics_guard)
+    return site

@@ -4,12 +4,13 @@
 # mypy: allow-untyped-calls
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from io import BytesIO
 from typing import Any, cast
 
+from prometheus_client import CollectorRegistry
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
@@ -18,12 +19,25 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from rapidrtmp.auth.api_keys import APIKeys
+from rapidrtmp.auth.session_ids import SessionSigner
 from rapidrtmp.auth.tokens import Token, TokenStore
-from rapidrtmp.interfaces import IHTTPOutput, NotFound, Representation
+from rapidrtmp.config import Settings
+from rapidrtmp.interfaces import NO_QUERY, IHTTPOutput, NotFound, Representation
 from rapidrtmp.media.track import Sample, Track
+from rapidrtmp.rate_limit import RateLimit
+from rapidrtmp.storage.memory import MemoryStorage
+from rapidrtmp.stream.diagnosis import Diagnoses
+from rapidrtmp.stream.events import Events
 from rapidrtmp.stream.lifecycle import StreamState
 from rapidrtmp.stream.manager import StreamManager
-from rapidrtmp.web.site import Site, make_site
+from rapidrtmp.web.access import Access
+from rapidrtmp.web.api import API
+from rapidrtmp.web.events import EventFeed
+from rapidrtmp.web.health import DEGRADABLE
+from rapidrtmp.web.http_site import HTTPSite
+from rapidrtmp.web.server_status import ServerStatus
+from rapidrtmp.web.site import make_site
 
 HIGH_WATER = 64 * 1024
 """Bytes above which a TCP transport pauses its producer (abstract.FileDescriptor)."""
@@ -77,7 +91,7 @@ class Response:
 class Connection:
     """A client's connection to the site."""
 
-    def __init__(self, site: Site, peer: str = "127.0.0.1", host: str = "127.0.0.1") -> None:
+    def __init__(self, site: HTTPSite, peer: str = "127.0.0.1", host: str = "127.0.0.1") -> None:
         self.transport = Transport(host, peer)
         self.protocol: Any = site.buildProtocol(self.transport.getPeer())
         self.protocol.makeConnection(self.transport)
@@ -185,10 +199,14 @@ class FakeOutput:
     def __init__(self, files: dict[str, object] | None = None) -> None:
         self.files = files or {}
         self.asked: list[tuple[str, ...]] = []
+        self.queries: list[Mapping[str, Sequence[str]]] = []
 
-    def representation(self, path: tuple[str, ...]) -> Representation | Deferred[Representation]:
+    def representation(
+        self, path: tuple[str, ...], query: Mapping[str, Sequence[str]] = NO_QUERY
+    ) -> Representation | Deferred[Representation]:
         """Return, or raise, what is kept under the path."""
         self.asked.append(path)
+        self.queries.append(query)
         found = self.files.get("/".join(path))
         if found is None:
             raise NotFound("/".join(path))
@@ -204,6 +222,9 @@ class FakeOutput:
         """See IOutput."""
 
     def sample_received(self, sample: Sample) -> None:
+        """See IOutput."""
+
+    def metadata_received(self, metadata: object) -> None:
         """See IOutput."""
 
     def discontinuity(self) -> None:
@@ -225,17 +246,12 @@ class FakeStream:
     state: StreamState = StreamState.LIVE
     started_at: float | None = None
     viewers: int = 0
+    publication: Any = None
     tracks: tuple[Track, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
     statistics: FakeStatistics = field(default_factory=FakeStatistics)
     http_outputs: list[FakeOutput] = field(default_factory=list)
-    room: bool = True
-    admitted: list[tuple[str, str]] = field(default_factory=list)
-
-    def admit_viewer(self, address: str, user_agent: str) -> bool:
-        """Note the viewer."""
-        self.admitted.append((address, user_agent))
-        return self.room
+    diagnoses: Diagnoses = field(default_factory=Diagnoses)
 
 
 class FakeManager:
@@ -244,12 +260,17 @@ class FakeManager:
     def __init__(self, *streams: FakeStream) -> None:
         self._streams = {stream.key: stream for stream in streams}
         self.stopped: list[str] = []
+        self.draining = False
         self.asked: list[str] = []
 
     def get(self, key: str) -> FakeStream | None:
         """Return a stream."""
         self.asked.append(key)
         return self._streams.get(key)
+
+    def can_begin(self, key: str) -> bool:
+        """No stream is offered."""
+        return False
 
     def streams(self) -> list[FakeStream]:
         """Return all."""
@@ -284,13 +305,33 @@ def site_for(
     checks: dict[str, Callable[[], "str | Deferred[str]"]] | None = None,
     *,
     public_stream_list: bool = True,
-) -> Site:
+    public_diagnosis: bool = False,
+    keys: APIKeys | None = None,
+) -> HTTPSite:
     """Make a site over fakes."""
+    access = Access(keys or APIKeys(), RateLimit(clock, 10, 60.0))
+    api = API(
+        cast(StreamManager, manager),
+        cast(TokenStore, tokens or FakeTokens()),
+        clock,
+        "rtmp://live.example:1935/",
+        access=access,
+        feed=EventFeed(Events(clock), clock),
+        status=ServerStatus(settings=Settings, started_at=clock.seconds(), listeners=dict),
+        token_requests=RateLimit(clock, 0, 60.0),
+        signer=None,
+        playback_expiration=3600.0,
+    )
     return make_site(
         manager=cast(StreamManager, manager),
-        tokens=cast(TokenStore, tokens or FakeTokens()),
+        api=api,
         ready_checks=checks or {},
+        degradable=DEGRADABLE,
+        make_registry=lambda _: CollectorRegistry(),
+        metrics_guard=None,
         reactor=clock,
         ingest_address="rtmp://live.example:1935/",
+        sessions=SessionSigner(MemoryStorage(clock)),
         public_stream_list=public_stream_list,
+        sees_diagnosis=(lambda _: True) if public_diagnosis else access.is_open,
     )

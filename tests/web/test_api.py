@@ -5,48 +5,14 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
-from twisted.trial.unittest import SynchronousTestCase
 
+from rapidrtmp.auth.playback import PlaybackSigner
 from rapidrtmp.auth.tokens import TooManyTokens
+from rapidrtmp.rate_limit import RateLimit
 from rapidrtmp.stream.lifecycle import StreamState
-from tests.web.fakes import (
-    Connection,
-    FakeManager,
-    FakeStatistics,
-    FakeStream,
-    FakeTokens,
-    Response,
-    site_for,
-    track,
-)
-
-JSON = ("Content-Type", "application/json")
-
-
-class APITestCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(1_790_000_000)
-        self.tokens = FakeTokens()
-        self.manager = FakeManager()
-        self.site = site_for(self.manager, self.clock, self.tokens)
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        *headers: tuple[str, str],
-        body: bytes = b"",
-        peer: str = "127.0.0.1",
-        host: str | None = "localhost:8080",
-    ) -> Response:
-        connection = Connection(self.site, peer=peer)
-        connection.request(method, path, headers, body, host=host)
-        response = connection.response(method)
-        self.assertEqual(connection.unread, b"")
-        return response
+from tests.web.api_case import ADMIN, JSON, KEYS, NOW, PUBLISH, READ, APITestCase, bearer
+from tests.web.fakes import FakeManager, FakeStatistics, FakeStream, FakeTokens, Response, track
 
 
 class PingTests(APITestCase):
@@ -75,6 +41,12 @@ class PingTests(APITestCase):
 
 
 class PublishTests(APITestCase):
+    def setUp(self) -> None:
+        self.fakes = FakeTokens()
+        super().setUp()
+        self.tokens = self.fakes
+        self.make()
+
     def publish(self, body: bytes, *headers: tuple[str, str]) -> Response:
         return self.ask("POST", "/api/v1/publish", *(headers or (JSON,)), body=body)
 
@@ -101,7 +73,7 @@ class PublishTests(APITestCase):
                 ("playerPath", "/player/my-key"),
             ],
         )
-        self.assertEqual(self.tokens.issued, [("my-key", 600)])
+        self.assertEqual(self.fakes.issued, [("my-key", 600)])
         self.assertEqual(response.headers["cache-control"], "no-store")
         self.assertNotIn("access-control-allow-origin", response.headers)
 
@@ -119,7 +91,7 @@ class PublishTests(APITestCase):
         for field, expected in cases:
             response = self.publish(b'{"streamKey": "k"%b}' % field.encode())
             self.assertEqual(response.code, 200, field)
-            self.assertEqual(self.tokens.issued.pop(), ("k", expected))
+            self.assertEqual(self.fakes.issued.pop(), ("k", expected))
 
     def test_content_types(self) -> None:
         """JSON in any of its spellings, or nothing said; else 415 with what to do (B21)."""
@@ -137,7 +109,7 @@ class PublishTests(APITestCase):
             response = self.publish(body, ("Content-Type", value))
             self.assertEqual(response.code, 415)
             self.assertIn("Content-Type: application/json", response.json()["error"])
-        self.assertEqual(len(self.tokens.issued), 4)
+        self.assertEqual(len(self.fakes.issued), 4)
 
     def test_bad_bodies(self) -> None:
         """Whatever is not what it should be is 400, naming what (B22, B23)."""
@@ -179,8 +151,11 @@ class PublishTests(APITestCase):
         for body, words in cases.items():
             response = self.publish(body)
             self.assertEqual(response.code, 400, body[:60])
-            self.assertIn(words, response.json()["error"], body[:60])
-        self.assertEqual(self.tokens.issued, [])
+            answer = response.json()
+            self.assertIn(words, answer["error"], body[:60])
+            named = [name for name in ("streamKey", "expiresIn") if words.startswith(name)]
+            self.assertEqual([answer["field"]] if "field" in answer else [], named, body[:60])
+        self.assertEqual(self.fakes.issued, [])
 
     def test_byte_order_mark(self) -> None:
         """A byte order mark, as some Windows tools write it, is ignored."""
@@ -209,11 +184,11 @@ class PublishTests(APITestCase):
 
     def test_cannot_issue(self) -> None:
         """A full store is 503, a broken one 500 in the contract's words, logged once."""
-        self.tokens.failure = TooManyTokens("there are 10 publish tokens already")
+        self.fakes.failure = TooManyTokens("there are 10 publish tokens already")
         response = self.publish(b'{"streamKey": "k"}')
         self.assertEqual(response.code, 503)
         self.assertEqual(response.json(), {"error": "there are 10 publish tokens already"})
-        self.tokens.failure = OSError("disk full")
+        self.fakes.failure = OSError("disk full")
         with capturedLogs() as events:
             response = self.publish(b'{"streamKey": "k"}')
         self.assertEqual(response.code, 500)
@@ -225,11 +200,108 @@ class PublishTests(APITestCase):
 
     def test_fault_of_ours(self) -> None:
         """What nobody expected is 500 without a detail, and in the log with its traceback."""
-        self.tokens.failure = ZeroDivisionError("secret")
+        self.fakes.failure = ZeroDivisionError("secret")
         response = self.publish(b'{"streamKey": "k"}')
         self.assertEqual(response.code, 500)
         self.assertEqual(response.json(), {"error": "internal server error"})
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_too_many(self) -> None:
+        """An address that asks too often is told when to come again; others are not held up."""
+        self.token_requests = RateLimit(self.clock, 2, 60.0)
+        self.make()
+        body = b'{"streamKey": "k"}'
+        for code in (200, 200, 429):
+            response = self.publish(body)
+            self.assertEqual(response.code, code)
+            self.clock.advance(10)
+        self.assertEqual(response.headers["retry-after"], "41")
+        self.assertIn("too many token requests", response.json()["error"])
+        other = self.ask("POST", "/api/v1/publish", JSON, body=body, peer="::1")
+        self.assertEqual(other.code, 200)
+        self.clock.advance(31)
+        self.assertEqual(self.publish(body).code, 200)
+
+    def test_signed_playback(self) -> None:
+        """Where viewing is protected, the publisher is told addresses that work."""
+        self.signer = PlaybackSigner([b"secret of sixteen"], self.clock)
+        self.make()
+        told = self.publish(b'{"streamKey": "k"}').json()
+        query = self.signer.query("k", NOW + 3600)
+        self.assertEqual(told["playlistPath"], f"/live/k/index.m3u8?{query}")
+        self.assertEqual(told["playerPath"], f"/player/k?{query}")
+        self.assertEqual(told["playbackExpiresAt"], "2026-09-21T15:13:20Z")
+
+
+class PlaybackTests(APITestCase):
+    def playback(self, body: bytes) -> Response:
+        return self.ask("POST", "/api/v1/playback", JSON, body=body)
+
+    def test_plain(self) -> None:
+        """Where everybody may view, the addresses are the plain ones."""
+        self.assertEqual(
+            self.playback(b'{"streamKey": "k", "expiresIn": 5}').json(),
+            {"streamKey": "k", "playlistPath": "/live/k/index.m3u8", "playerPath": "/player/k"},
+        )
+
+    def test_signed(self) -> None:
+        """Signed addresses are good for as long as was asked for, within bounds."""
+        self.signer = PlaybackSigner([b"secret of sixteen"], self.clock)
+        self.make()
+        for asked, life in [
+            (b"", 3600),
+            (b', "expiresIn": null', 3600),
+            (b', "expiresIn": 0', 3600),
+            (b', "expiresIn": -1', 3600),
+            (b', "expiresIn": 60', 60),
+            (b', "expiresIn": 99999999999', 366 * 86400),
+        ]:
+            told = self.playback(b'{"streamKey": "k"%b}' % asked).json()
+            query = told["playlistPath"].removeprefix("/live/k/index.m3u8?")
+            self.assertEqual(told["playerPath"], f"/player/k?{query}")
+            expires, signature = (part.partition("=")[2] for part in query.split("&"))
+            self.assertEqual(int(expires), NOW + life, asked)
+            self.assertTrue(self.signer.verify("k", expires, signature))
+            self.assertFalse(self.signer.verify("l", expires, signature))
+
+    def test_refused(self) -> None:
+        """A field that is not known is refused here, by its name (B24)."""
+        for body, field in [
+            (b'{"streamKey": "k", "expires": 5}', "expires"),
+            (b'{"expiresIn": 5}', "streamKey"),
+            (b'{"streamKey": "k", "expiresIn": "5"}', "expiresIn"),
+        ]:
+            response = self.playback(body)
+            self.assertEqual((response.code, response.json()["field"]), (400, field))
+        response = self.ask("POST", "/api/v1/playback", ("Content-Type", "text/x"), body=b"{}")
+        self.assertEqual(response.code, 415)
+
+
+class ServerTests(APITestCase):
+    def test_server(self) -> None:
+        """The server tells what it is, what is going on and where the limits are."""
+        self.stored_tokens()
+        self.manager = FakeManager(FakeStream("a", viewers=3), FakeStream("b", viewers=4))
+        self.make()
+        self.ask("POST", "/api/v1/publish", JSON, body=b'{"streamKey": "k"}')
+        self.clock.advance(90)
+        told = self.ask("GET", "/api/v1/server").json()
+        self.assertEqual(told["uptime"], 90)
+        self.assertEqual(told["startedAt"], "2026-09-21T14:13:20Z")
+        self.assertEqual(
+            told["listeners"],
+            {
+                "rtmp": ["0.0.0.0:1935"],
+                "rtmps": [],
+                "http": ["[::]:8080"],
+                "https": ["[::]:8443"],
+            },
+        )
+        self.assertEqual(told["storage"], "local")
+        self.assertEqual(told["limits"]["MAX_CONCURRENT_STREAMS"], 100)
+        self.assertEqual(told["limits"]["MAX_TOKEN_EXPIRATION"], 86400)
+        self.assertEqual(told["counts"], {"streams": 2, "publishers": 0, "viewers": 7, "tokens": 1})
+        self.assertIs(told["draining"], False)
 
 
 class StreamsTests(APITestCase):
@@ -249,8 +321,8 @@ class StreamsTests(APITestCase):
             statistics=FakeStatistics(5_000_000, 29.97002997, 2.0, 10, 9, 8, 7, 1_789_999_999.0),
         )
         self.bare = FakeStream("a", StreamState.CONNECTING)
-        self.manager = FakeManager(self.rich, self.bare, FakeStream("0live"))
-        self.site = site_for(self.manager, self.clock)
+        self.manager = self.fakes = FakeManager(self.rich, self.bare, FakeStream("0live"))
+        self.make()
 
     def test_one(self) -> None:
         """A stream is described in the contract's order, then by our own fields."""
@@ -296,7 +368,8 @@ class StreamsTests(APITestCase):
             self.assertEqual(list(value), ["streams", "total"])
             self.assertEqual([s["streamKey"] for s in value["streams"]], ["0live", "b"])
             self.assertEqual(value["total"], 2)
-        self.site = site_for(FakeManager(), self.clock)
+        self.manager = FakeManager()
+        self.make()
         self.assertEqual(self.ask("GET", "/api/v1/streams").json(), {"streams": [], "total": 0})
 
     def test_unknown(self) -> None:
@@ -310,7 +383,7 @@ class StreamsTests(APITestCase):
             response = self.ask("POST", "/api/v1/streams/b/stop")
             self.assertEqual(response.code, 200)
             self.assertEqual(response.json(), {"message": "stream stopped", "streamKey": "b"})
-        self.assertEqual(self.manager.stopped, ["b", "b"])
+        self.assertEqual(self.fakes.stopped, ["b", "b"])
         self.assertEqual(self.ask("GET", "/api/v1/streams/b").json()["state"], "stopped")
         response = self.ask("POST", "/api/v1/streams/x%3Cscript%3E/stop")
         self.assertEqual(response.code, 404)
@@ -382,7 +455,6 @@ class AccessTests(APITestCase):
             self.assertEqual(response.code, 403)
             self.assertIn("own machine", response.json()["error"])
             self.assertNotIn("access-control-allow-origin", response.headers)
-        self.assertEqual(self.tokens.issued, [])
 
     def test_forms(self) -> None:
         """A page of another origin, a rebound name and a proxy are refused over the wire."""
@@ -393,3 +465,53 @@ class AccessTests(APITestCase):
         ]:
             response = self.ask("GET", "/api/v1/streams", *headers, host=host)
             self.assertEqual(response.code, 403)
+
+
+class KeyTests(APITestCase):
+    """What changes with API keys; the rules themselves are in test_access."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.manager = FakeManager(FakeStream("b"))
+        self.keys.replace(KEYS)
+        self.make()
+
+    def test_from_anywhere(self) -> None:
+        """A key opens the API to any machine, by any name, through any proxy."""
+        for peer, host in [("192.0.2.1", "live.example"), ("127.0.0.1", "localhost")]:
+            headers = [bearer(READ), ("X-Forwarded-For", "192.0.2.9"), ("Origin", "null")]
+            response = self.ask("GET", "/api/v1/streams", *headers, peer=peer, host=host)
+            self.assertEqual(response.code, 200)
+            self.assertNotIn("access-control-allow-origin", response.headers)
+
+    def test_without(self) -> None:
+        """Without one nobody gets in or learns what there is; the rest stays open."""
+        for method, path in [
+            ("GET", "/api/v1/streams"),
+            ("GET", "/api/v1/nothing"),
+            ("DELETE", "/api/v1/streams"),
+            ("GET", "/api//v1"),
+            ("GET", "/api"),
+        ]:
+            response = self.ask(method, path)
+            self.assertEqual(response.code, 401, path)
+            self.assertEqual(response.headers["www-authenticate"], 'Bearer realm="RapidRTMP"')
+        for path in ("/api/ping", "/api/docs", "/api/openapi.json"):
+            self.assertEqual(self.ask("GET", path, peer="192.0.2.1").code, 200)
+
+    def test_unknown_route(self) -> None:
+        """With any key the answers to what is not there are the usual ones."""
+        self.assertEqual(self.ask("GET", "/api/v1/nothing", bearer(READ)).code, 404)
+        self.assertEqual(self.ask("DELETE", "/api/v1/streams", bearer(READ)).code, 405)
+
+    def test_log(self) -> None:
+        """Who stops a stream or gets a token is logged, without key and token."""
+        with capturedLogs() as events:
+            self.ask("POST", "/api/v1/streams/b/stop", bearer(ADMIN))
+            self.ask("POST", "/api/v1/publish", bearer(PUBLISH), body=b'{"streamKey": "b"}')
+        lines = [formatEvent(event) for event in events]
+        self.assertRegex(lines[0], r"\Astream b: stopped by 127.0.0.1 with key [0-9a-f]{8}\Z")
+        self.assertRegex(lines[1], r"\Astream b: publish token issued by 127.0.0.1 with key ")
+        for line in lines:
+            self.assertNotIn("-key-of-", line)
+            self.assertNotIn("ab" * 8, line)

@@ -37,7 +37,7 @@ class DescriptionTests(SynchronousTestCase):
 
     def test_real_stream(self) -> None:
         """The fake has what a real stream has, as far as it is looked at."""
-        for name in ("viewers", "http_outputs", "admit_viewer"):
+        for name in ("viewers", "http_outputs"):
             self.assertTrue(hasattr(Stream, name), name)
 
     def test_timestamp(self) -> None:

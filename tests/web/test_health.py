@@ -71,10 +71,18 @@ class HealthTests(SynchronousTestCase):
         )
 
     def test_storage_degrades(self) -> None:
-        """A storage outage is named but takes no traffic away."""
-        response = self.ask("/ready", storage=lambda: succeed("disk full"), rtmp=lambda: "ok")
+        """A storage outage and a full disk are named but take no traffic away."""
+        response = self.ask(
+            "/ready",
+            storage=lambda: succeed("disk full"),
+            disk=lambda: "1 MiB is free",
+            rtmp=lambda: "ok",
+        )
         self.assertEqual(response.code, 200)
-        self.assertEqual(response.json()["checks"], {"rtmp": "ok", "storage": "disk full"})
+        self.assertEqual(
+            response.json()["checks"],
+            {"disk": "1 MiB is free", "rtmp": "ok", "storage": "disk full"},
+        )
         self.assertIs(response.json()["ready"], True)
 
     def test_timeout(self) -> None:

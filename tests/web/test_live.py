@@ -1,13 +1,21 @@
 """Playlists and media of streams."""
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from rapidrtmp.interfaces import NO_CACHE, NotFound, NotReady, Representation
-from rapidrtmp.web.live import MAX_AGENT
-from tests.web.fakes import Connection, FakeManager, FakeOutput, FakeStream, Response, site_for
+from rapidrtmp.interfaces import (
+    NO_CACHE,
+    InvalidRequest,
+    NotFound,
+    NotPackaged,
+    NotReady,
+    Representation,
+)
+from rapidrtmp.web.live_address import route
+from tests.web.fakes import Connection, FakeOutput, Response
+from tests.web.live_fakes import LiveManager, LiveSite, LiveStream
 
 PLAYLIST = Representation(b"#EXTM3U\n", "application/vnd.apple.mpegurl", NO_CACHE, "p1")
 PREFLIGHT = "GET, HEAD, OPTIONS"
@@ -15,13 +23,15 @@ PREFLIGHT = "GET, HEAD, OPTIONS"
 
 class LiveTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.output = FakeOutput(
-            {"index.m3u8": PLAYLIST, "soon.m3u8": NotReady("no segment yet", 3)}
-        )
-        self.stream = FakeStream("k", http_outputs=[self.output])
-        self.manager = FakeManager(self.stream)
         self.clock = Clock()
-        self.site = site_for(self.manager, self.clock)
+        files: dict[str, object] = {
+            "index.m3u8": PLAYLIST,
+            "soon.m3u8": NotReady("no segment yet", 3),
+        }
+        self.stream = LiveStream("k", self.clock, files)
+        self.output = self.stream.output
+        self.manager = LiveManager(self.stream)
+        self.site = LiveSite(self.manager, self.clock)
 
     def ask(self, path: str, *headers: tuple[str, str], method: str = "GET") -> Response:
         connection = Connection(self.site, peer="192.0.2.7", host="198.51.100.1")
@@ -34,8 +44,22 @@ class LiveTests(SynchronousTestCase):
         """A file of a stream is what its output says it is."""
         response = self.ask("/live/k/index.m3u8")
         self.assertEqual((response.code, response.body), (200, PLAYLIST.body))
-        self.assertEqual(response.headers["cache-control"], "no-cache")
         self.assertEqual(self.output.asked, [("index.m3u8",)])
+
+    def test_query_is_handed_on(self) -> None:
+        """An output learns every value of the query; what it cannot answer is 400 in its words."""
+        self.ask("/live/k/index.m3u8?_HLS_msn=7&_HLS_msn=8&ll=%C3%A9&x=")
+        self.assertEqual(
+            self.output.queries[-1], {"_HLS_msn": ["7", "8"], "ll": ["\xc3\xa9"], "x": [""]}
+        )
+        waiting: Deferred[Representation] = Deferred()
+        invalid = InvalidRequest("_HLS_msn is not one whole number")
+        self.output.files |= {"life/now.m3u8": invalid, "life/later.m3u8": waiting}
+        connection = Connection(self.site, peer="192.0.2.7", host="198.51.100.1")
+        connection.request("GET", "/live/k/life/later.m3u8", host="live.example")
+        waiting.errback(invalid)
+        for response in (self.ask("/live/k/life/now.m3u8"), connection.response("GET")):
+            self.assertEqual((response.code, response.json()), (400, {"error": str(invalid)}))
 
     def test_second_output(self) -> None:
         """A file that the first output does not have is looked for in the next."""
@@ -62,6 +86,19 @@ class LiveTests(SynchronousTestCase):
             response = self.ask(path)
             self.assertEqual((response.code, response.json()), (404, {"error": words}), path)
             self.assertEqual(response.headers["cache-control"], "no-store")
+
+    def test_not_packaged(self) -> None:
+        """What cannot come is 404 with the reason, whatever other outputs there are."""
+        self.stream.http_outputs.insert(0, FakeOutput({"index.m3u8": NotPackaged("it is VP8")}))
+        response = self.ask("/live/k/index.m3u8")
+        self.assertEqual((response.code, response.json()), (404, {"error": "it is VP8"}))
+
+    def test_never_there(self) -> None:
+        """What can never be there is 404 in words that say why, now or after a wait."""
+        for failure in (NotPackaged("no place for av1"), fail(NotPackaged("no place for av1"))):
+            self.output.files["ts/index.m3u8"] = failure
+            response = self.ask("/live/k/ts/index.m3u8")
+            self.assertEqual((response.code, response.json()), (404, {"error": "no place for av1"}))
 
     def test_evil_paths(self) -> None:
         """No path leads out of the stream's index (B1)."""
@@ -95,18 +132,6 @@ class LiveTests(SynchronousTestCase):
             self.assertEqual((response.code, response.headers["retry-after"]), (503, "3"))
             self.assertEqual(response.headers["cache-control"], "no-store")
         self.assertEqual(self.ask("/live/k/soon.m3u8").json(), {"error": "no segment yet"})
-
-    def test_viewers(self) -> None:
-        """Playlist requests count viewers, media requests do not; over the limit is 503."""
-        self.ask("/live/k/index.m3u8", ("User-Agent", "VLC/3"))
-        self.ask("/live/k/1.m4s", ("User-Agent", "VLC/3"))
-        self.assertEqual(self.stream.admitted, [("192.0.2.7", "VLC/3")])
-        self.ask("/live/k/index.m3u8", ("User-Agent", "x" * 9000))
-        self.assertEqual(self.stream.admitted[1:], [("192.0.2.7", "x" * MAX_AGENT)])
-        self.stream.room = False
-        response = self.ask("/live/k/index.m3u8")
-        self.assertEqual((response.code, response.headers["retry-after"]), (503, "10"))
-        self.assertEqual(response.json(), {"error": "viewer limit reached"})
 
     def test_methods(self) -> None:
         """Only reading is possible; what is allowed is said (B5)."""
@@ -167,9 +192,9 @@ class HeldTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.cancelled = 0
         self.held: Deferred[Representation] = Deferred(self._cancel)
-        output = FakeOutput({"index.m3u8": self.held})
         self.clock = Clock()
-        self.site = site_for(FakeManager(FakeStream("k", http_outputs=[output])), self.clock)
+        stream = LiveStream("k", self.clock, {"index.m3u8": self.held})
+        self.site = LiveSite(LiveManager(stream), self.clock)
         self.connection = Connection(self.site)
 
     def _cancel(self, _: "Deferred[Representation]") -> None:
@@ -197,7 +222,11 @@ class HeldTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """A wait that fails is answered like a file that is not there."""
-        for reason, code in [(NotFound("x"), 404), (NotReady("draining", 7), 503)]:
+        for reason, code in [
+            (NotFound("x"), 404),
+            (NotPackaged("it is VP8"), 404),
+            (NotReady("draining", 7), 503),
+        ]:
             self.setUp()
             self.connection.request("GET", "/live/k/index.m3u8")
             self.held.errback(Failure(reason))
@@ -252,3 +281,22 @@ class HeldTests(SynchronousTestCase):
         self.held.callback(PLAYLIST)
         self.assertEqual(self.connection.response().code, 200)
         self.assertEqual([self.connection.response().code for _ in range(100)], [404] * 100)
+
+
+class RouteTests(SynchronousTestCase):
+    def test_route(self) -> None:
+        """Metrics tell kinds of addresses apart, not addresses."""
+        cases = {
+            "k/index.m3u8": "/live/:streamKey/index.m3u8",
+            "k/init.mp4": "/live/:streamKey/init.mp4",
+            "k/ts/index.m3u8": "/live/:streamKey/ts/index.m3u8",
+            "k/l.s/ts.m3u8": "/live/:streamKey/:life/:playlist",
+            "k/l/ts/5.ts": "/live/:streamKey/:life/:track/:segment",
+            "k/l.s/video1.m3u8": "/live/:streamKey/:life/:playlist",
+            "k/l/video1/5.m4s": "/live/:streamKey/:life/:track/:segment",
+            "k/x": "unknown",
+            "k": "unknown",
+            "a/b/c/d/e": "unknown",
+        }
+        for path, label in cases.items():
+            self.assertEqual(route(path.encode("ascii").split(b"/")), label)

@@ -7,15 +7,21 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from rapidrtmp.auth.api_keys import APIKeys
+from rapidrtmp.config.secret_kinds import APIKey
+from rapidrtmp.stream.diagnosis import Diagnosis
 from rapidrtmp.stream.lifecycle import StreamState
-from rapidrtmp.web.player import FEED_AGE, load_static, read_files
+from rapidrtmp.web.live import FULL, NOT_LIVE
+from rapidrtmp.web.player import FEED_AGE, content_policy, load_static, read_files
 from tests.web.fakes import Connection, FakeManager, FakeStream, Response, site_for, track
+
+NOW = 1_790_000_000.0
 
 
 class PlayerTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.clock.advance(1_790_000_000)
+        self.clock.advance(NOW)
         self.stream = FakeStream("b", started_at=1_789_999_990.0, tracks=(track("video", "h264"),))
         self.manager = FakeManager(
             self.stream, FakeStream("a"), FakeStream("idle", StreamState.IDLE)
@@ -48,9 +54,23 @@ class PageTests(PlayerTestCase):
         self.assertIn("default-src 'self'", policy)
         self.assertNotIn("unsafe", policy)
         self.assertEqual(page.headers["x-content-type-options"], "nosniff")
+        self.assertEqual(page.headers["referrer-policy"], "no-referrer")
+        self.assertIn("camera=(), microphone=()", page.headers["permissions-policy"])
         self.assertNotRegex(page.body, rb"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=")
         for address in re.findall(rb'(?:src|href)="([^"]*)"', page.body):
             self.assertTrue(address.startswith(b"../"), address)
+
+    def test_frames(self) -> None:
+        """Other sites may embed a stream's page, and no other."""
+        for path, framed_by in (("/player/k", "*"), ("/", "'self'"), ("/player", "'self'")):
+            policy = self.ask(path).headers["content-security-policy"]
+            self.assertTrue(policy.endswith(f"; frame-ancestors {framed_by}"), path)
+
+    def test_media_elsewhere(self) -> None:
+        """Where playlists lead to a CDN, the page may fetch there, and nothing but media."""
+        policy = content_policy(["https://cdn.example.com"], "*").decode().split("; ")
+        elsewhere = [directive.split()[0] for directive in policy if "cdn.example.com" in directive]
+        self.assertEqual(elsewhere, ["connect-src", "media-src"])
 
     def test_key_is_not_repeated(self) -> None:
         """Whatever is asked for as a key does not come back in the page (B40)."""
@@ -109,6 +129,12 @@ class StaticTests(PlayerTestCase):
             self.ask("/static/player.css").headers["content-type"], "text/css; charset=utf-8"
         )
 
+    def test_words(self) -> None:
+        """The page knows the words that the server says where there is no stream."""
+        script = load_static()["player.js"].body.decode()
+        self.assertIn(f'"{NOT_LIVE}", "playlist not available"', script)
+        self.assertIn(f'"{FULL}"', script)
+
     def test_kinds(self) -> None:
         """Files that are no part of the page, such as licences, are not served."""
         folder = Path(self.mktemp())
@@ -155,6 +181,7 @@ class FeedTests(PlayerTestCase):
                     },
                 ],
                 "server": "rtmp://live.example:1935/live",
+                "thumbnails": False,
             },
         )
 
@@ -174,6 +201,74 @@ class FeedTests(PlayerTestCase):
         self.assertEqual(viewers(), 6)
 
     def test_hidden(self) -> None:
-        """A setting hides the list."""
-        self.site = site_for(self.manager, self.clock, public_stream_list=False)
-        self.assertEqual(self.ask("/streams.json").code, 404)
+        """A setting hides the list, and what is wrong with its streams."""
+        for public in (False, True):
+            self.site = site_for(
+                self.manager, self.clock, public_stream_list=False, public_diagnosis=public
+            )
+            self.assertEqual(self.ask("/streams.json").code, 404)
+
+
+class DiagnosisTests(PlayerTestCase):
+    """Who is told what is wrong with the encoders, and what."""
+
+    LOCAL = "127.0.0.1"
+
+    def setUp(self) -> None:
+        super().setUp()
+        name = 'codec "><img onerror=x>'
+        found = Diagnosis("unsupported_codec", NOW - 5, NOW, name, "choose H.264")
+        self.stream.diagnoses._current[found.id] = found
+        starting = FakeStream("c", StreamState.CONNECTING)
+        self.manager._streams["c"] = starting
+        self.told = {
+            "a": [],
+            "b": [
+                {
+                    "id": "unsupported_codec",
+                    "since": "2026-09-21T14:13:15Z",
+                    "problem": name,
+                    "fix": "choose H.264",
+                }
+            ],
+            "c": [],
+        }
+
+    def diagnosis(self, peer: str, *headers: tuple[str, str], host: str = "localhost") -> object:
+        """Ask for the list; give what it tells."""
+        connection = Connection(self.site, peer=peer)
+        connection.request("GET", "/streams.json", headers, host=host)
+        told = connection.response().json()
+        self.assertEqual([each["streamKey"] for each in told["streams"]], ["a", "b"])
+        return told.get("diagnosis")
+
+    def test_local(self) -> None:
+        """Browsers on the server's own machine are told, and nobody in between, in any order."""
+        other = "192.0.2.1"
+        for _ in range(2):
+            self.assertEqual(self.diagnosis(self.LOCAL), self.told)
+            self.assertIsNone(self.diagnosis(other))
+            self.clock.advance(FEED_AGE / 2)
+
+    def test_not_local(self) -> None:
+        """Proxies, pages of others, and names that were bent to this machine are told nothing."""
+        for headers, host in (
+            ([("X-Forwarded-For", "192.0.2.1")], "localhost"),
+            ([("Via", "1.1 proxy")], "localhost"),
+            ([("Origin", "http://evil.example")], "localhost"),
+            ([], "evil.example"),
+        ):
+            self.assertIsNone(self.diagnosis(self.LOCAL, *headers, host=host), (headers, host))
+        self.assertIsNotNone(self.diagnosis(self.LOCAL, ("Origin", "http://localhost")))
+
+    def test_keys(self) -> None:
+        """With API keys nobody is told: the page has none. Keys are not tried out here."""
+        keys = APIKeys([APIKey("k" * 32, frozenset({"read"}))])
+        self.site = site_for(self.manager, self.clock, keys=keys)
+        self.assertIsNone(self.diagnosis(self.LOCAL))
+        self.assertIsNone(self.diagnosis(self.LOCAL, ("Authorization", "Bearer " + "k" * 32)))
+
+    def test_public(self) -> None:
+        """A setting tells everybody."""
+        self.site = site_for(self.manager, self.clock, public_diagnosis=True)
+        self.assertEqual(self.diagnosis("192.0.2.1", host="live.example"), self.told)

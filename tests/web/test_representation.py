@@ -7,13 +7,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rapidrtmp.interfaces import IMMUTABLE, NO_CACHE, Representation
 from rapidrtmp.web.representation import (
+    GZIP_CACHE_BYTES,
     SLICE,
     WRITE_STALL,
+    Compressed,
     accepts_gzip,
     compressed,
     matches,
 )
-from tests.web.fakes import Connection, FakeManager, FakeOutput, FakeStream, Response, site_for
+from tests.web.fakes import Connection, Response
+from tests.web.live_fakes import LiveManager, LiveSite, LiveStream
 
 PLAYLIST = Representation(
     b"#EXTM3U\n" + b"#EXTINF:2.000,\n1.m4s\n" * 40,
@@ -26,7 +29,7 @@ LARGE = Representation(bytes(range(251)) * 12_000, "video/mp4", IMMUTABLE, "s2")
 TINY = Representation(b"#EXTM3U\n", "application/vnd.apple.mpegurl", NO_CACHE, "t1")
 UNTAGGED = Representation(b"abc", "video/mp4")
 FILES: dict[str, object] = {
-    "index.m3u8": PLAYLIST,
+    "list.m3u8": PLAYLIST,
     "tiny.m3u8": TINY,
     "a/1.m4s": SEGMENT,
     "a/2.m4s": LARGE,
@@ -37,9 +40,7 @@ FILES: dict[str, object] = {
 class RepresentationTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.site = site_for(
-            FakeManager(FakeStream("k", http_outputs=[FakeOutput(FILES)])), self.clock
-        )
+        self.site = LiveSite(LiveManager(LiveStream("k", self.clock, FILES)), self.clock)
 
     def ask(self, path: str, *headers: tuple[str, str], method: str = "GET") -> Response:
         connection = Connection(self.site)
@@ -64,6 +65,7 @@ class RepresentationTests(SynchronousTestCase):
                 "cache-control": IMMUTABLE,
                 "etag": '"s1"',
                 "accept-ranges": "bytes",
+                "x-content-type-options": "nosniff",
                 "access-control-allow-origin": "*",
                 "access-control-expose-headers": (
                     "Content-Length, Content-Range, Date, Age, ETag, Retry-After"
@@ -114,7 +116,7 @@ class RepresentationTests(SynchronousTestCase):
 
     def test_range_of_playlist(self) -> None:
         """A playlist is never cut: it changes between two requests (B6)."""
-        response = self.ask("index.m3u8", ("Range", "bytes=0-1"))
+        response = self.ask("list.m3u8", ("Range", "bytes=0-1"))
         self.assertEqual((response.code, response.body), (200, PLAYLIST.body))
         self.assertNotIn("accept-ranges", response.headers)
 
@@ -134,8 +136,8 @@ class RepresentationTests(SynchronousTestCase):
             ("a/1.m4s", '"s2"', 200),
             ("a/1.m4s", "s1", 200),
             ("a/3.m4s", '""', 200),
-            ("index.m3u8", '"p1"', 304),
-            ("index.m3u8", '"p1-gzip"', 200),
+            ("list.m3u8", '"p1"', 304),
+            ("list.m3u8", '"p1-gzip"', 200),
         ]
         for path, value, code in cases:
             for method in ("GET", "HEAD"):
@@ -155,15 +157,25 @@ class RepresentationTests(SynchronousTestCase):
 
     def test_gzip(self) -> None:
         """Playlists are compressed for who takes it, under an entity tag of their own (B8)."""
-        response = self.ask("index.m3u8", ("Accept-Encoding", "gzip, deflate, br"))
+        response = self.ask("list.m3u8", ("Accept-Encoding", "gzip, deflate, br"))
         self.assertEqual(gzip.decompress(response.body), PLAYLIST.body)
         self.assertEqual(response.headers["content-encoding"], "gzip")
         self.assertEqual(response.headers["content-length"], str(len(response.body)))
         self.assertEqual(response.headers["vary"], "Accept-Encoding")
         self.assertEqual(response.headers["etag"], '"p1-gzip"')
-        again = self.ask("index.m3u8", ("Accept-Encoding", "gzip"), ("If-None-Match", '"p1-gzip"'))
+        again = self.ask("list.m3u8", ("Accept-Encoding", "gzip"), ("If-None-Match", '"p1-gzip"'))
         self.assertEqual(again.code, 304)
         self.assertNotIn("content-encoding", again.headers)
+
+    def test_many_long_texts(self) -> None:
+        """What is remembered of long playlists is bounded; the newest are there."""
+        cache = Compressed()
+        texts = [b"#EXTINF:2.000,\n%d.m4s\n" % number * 200_000 for number in range(12)]
+        for text in texts:
+            self.assertEqual(gzip.decompress(cache(text)), text)
+        self.assertLessEqual(cache.bytes, GZIP_CACHE_BYTES)
+        self.assertGreater(cache.bytes, GZIP_CACHE_BYTES / 2)
+        self.assertIs(cache(texts[-1]), cache(texts[-1]))
 
     def test_not_compressed(self) -> None:
         """Media and tiny texts are sent as they are, but a text still varies (B8)."""
@@ -172,17 +184,17 @@ class RepresentationTests(SynchronousTestCase):
             self.assertEqual(response.body, FILES[path].body)  # type: ignore[attr-defined]
             self.assertNotIn("content-encoding", response.headers)
         self.assertEqual(self.ask("tiny.m3u8").headers["vary"], "Accept-Encoding")
-        self.assertEqual(self.ask("index.m3u8").body, PLAYLIST.body)
+        self.assertEqual(self.ask("list.m3u8").body, PLAYLIST.body)
 
     def test_compressed_once(self) -> None:
         """However many viewers, a version of a playlist is compressed once."""
-        before = compressed.cache_info().misses
+        before = compressed.count
         fresh = Representation(PLAYLIST.body + b"#fresh\n", PLAYLIST.content_type, NO_CACHE, "p2")
         FILES["fresh.m3u8"] = fresh
         self.addCleanup(FILES.pop, "fresh.m3u8")
         for _ in range(5):
             self.ask("fresh.m3u8", ("Accept-Encoding", "gzip"))
-        self.assertEqual(compressed.cache_info().misses, before + 1)
+        self.assertEqual(compressed.count, before + 1)
 
 
 class NegotiationTests(SynchronousTestCase):
@@ -217,9 +229,7 @@ class SlowReaderTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.site = site_for(
-            FakeManager(FakeStream("k", http_outputs=[FakeOutput(FILES)])), self.clock
-        )
+        self.site = LiveSite(LiveManager(LiveStream("k", self.clock, FILES)), self.clock)
         self.connection = Connection(self.site)
         self.transport = self.connection.transport
 
@@ -235,6 +245,22 @@ class SlowReaderTests(SynchronousTestCase):
         self.assertEqual(rounds, -(-len(LARGE.body) // SLICE))
         self.assertLess(self.transport.largest, 256 * 1024)
         self.assertFalse(self.transport.disconnecting)
+
+    def test_sending(self) -> None:
+        """The site knows what is under way and how much of it is left, until its end."""
+        self.connection.request("GET", "/live/k/a/1.m4s")
+        self.assertEqual(self.site.sending, set())
+        self.connection.request("GET", "/live/k/a/2.m4s")
+        other = Connection(self.site)
+        other.request("GET", "/live/k/a/2.m4s", [("Range", "bytes=0-400000")])
+        self.transport.drain()
+        left = sorted(producer.left for producer in self.site.sending)
+        self.assertEqual(left, [400_001 - SLICE, len(LARGE.body) - 2 * SLICE])
+        other.lose()
+        self.assertEqual(len(self.site.sending), 1)
+        while self.transport.unsent:
+            self.transport.drain()
+        self.assertEqual(self.site.sending, set())
 
     def test_range(self) -> None:
         """A large range is sliced too."""

@@ -8,8 +8,9 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from rapidrtmp.web.request import MAX_BODY, REFUSAL_LINGER
-from rapidrtmp.web.site import IDLE_TIMEOUT
+from rapidrtmp.web.channel import REFUSAL_LINGER
+from rapidrtmp.web.http_site import IDLE_TIMEOUT
+from rapidrtmp.web.request import MAX_BODY
 from tests.web.fakes import Connection, FakeManager, FakeTokens, site_for
 
 PUBLISH = b"POST /api/v1/publish HTTP/1.1\r\nHost: localhost\r\n"

@@ -5,7 +5,8 @@
 import {
   BASE, KEY, TIMEOUT, clockOffset, noteServerTime, setCurrent, showStreams,
 } from "./streams.js";
-import { MEDIA_ERRORS, STATES, WORDS, formatRate, reason, sum } from "./words.js";
+import { keyFromAddress, playlistLoader, playlistURL, sources } from "./playlist.js";
+import { MEDIA_ERRORS, STATES, WORDS, formatRate, reason, sentence, sum } from "./words.js";
 
 const WAIT_INTERVAL = 2000; // ms between two looks for a stream that is not live yet
 const ENDED_INTERVAL = 3000; // ms between two looks for one that has ended
@@ -14,7 +15,10 @@ const STALL = 3; // s without progress after which the page says so
 const STALL_CHECK = 10; // s of a stall after which the reason is looked for, again and again
 const CALM = 15; // s of playing after which former trouble is forgotten
 const NATIVE_DISTANCE = 6; // s behind the newest moment, where the browser plays HLS itself
+const RATE_TIME = 10; // s over which the bitrate is averaged
 const MAX_MESSAGES = 200;
+const FULL = "viewer limit reached"; // as the server says it
+const ABSENT = ["stream not found or not live", "playlist not available"]; // likewise
 
 const $ = (id) => document.getElementById(id);
 const video = $("video");
@@ -86,8 +90,9 @@ function choose(key, push) {
   $("key").value = key || "";
   $("title").textContent = key || "No stream chosen";
   document.title = key ? `${key} – RapidRTMP` : "RapidRTMP player";
-  const path = new URL(key ? `player/${encodeURIComponent(key)}` : "", BASE);
-  if (push) history.pushState(null, "", path);
+  if (push && key !== keyFromAddress()) { // else a signed address would lose its signature
+    history.pushState(null, "", new URL(key ? `player/${encodeURIComponent(key)}` : "", BASE));
+  }
   $("url").value = key ? playlistURL(key).href : "";
   setCurrent(key);
   if (!key) {
@@ -100,21 +105,6 @@ function choose(key, push) {
     message(`Opening ${key}`);
     show("loading", "Connecting…");
     probe(watch);
-  }
-}
-
-function playlistURL(key) {
-  return new URL(`live/${encodeURIComponent(key)}/index.m3u8`, BASE);
-}
-
-function keyFromAddress() {
-  const prefix = `${BASE.pathname}player/`;
-  if (!location.pathname.startsWith(prefix)) return null;
-  const rest = location.pathname.slice(prefix.length);
-  try {
-    return decodeURIComponent(rest) || null;
-  } catch {
-    return rest;
   }
 }
 
@@ -146,11 +136,27 @@ async function probe(wanted) {
     wanted.ended = ""; // what comes now is new; "ended" stays on the screen until then
     again(wanted, WAIT_INTERVAL);
   } else if (response.status === 404) {
-    show("waiting", "Waiting for the stream…",
-      `Nobody is publishing “${wanted.key}” now. It starts here by itself.`);
+    const words = reason(wanted.answer);
+    if (ABSENT.includes(words)) {
+      show("waiting", "Waiting for the stream…",
+        `Nobody is publishing “${wanted.key}” now. It starts here by itself.`);
+    } else {
+      show("waiting", "The stream is on, but not for this page", sentence(words));
+    }
     again(wanted, WAIT_INTERVAL);
+  } else if (response.status === 403) {
+    // Asking again by itself would not help: a link does not get better by waiting.
+    const words = reason(wanted.answer) || "The server refused it.";
+    message(`You may not watch this stream: ${words}`, "bad");
+    show("error", "You may not watch this stream", sentence(words));
   } else if (response.status === 503) {
-    show("starting", "The stream is starting…", reason(wanted.answer));
+    const words = reason(wanted.answer);
+    if (words === FULL) {
+      show("waiting", "The stream is full",
+        "It has as many viewers as it may have. It starts here when there is room.");
+    } else {
+      show("starting", "The stream is starting…", sentence(words));
+    }
     again(wanted, Math.max(1, Number(response.headers.get("Retry-After")) || 1) * 1000);
   } else {
     message(`The server answered ${response.status}: ${reason(wanted.answer)}`, "bad");
@@ -158,11 +164,6 @@ async function probe(wanted) {
     wanted.backoff = Math.min(wanted.backoff * 2, MAX_BACKOFF);
     again(wanted, wanted.backoff);
   }
-}
-
-/** Return what a multivariant playlist names: other addresses are another show. */
-function sources(playlist) {
-  return (playlist.match(/^[^#\s].*|URI="[^"]*"/gm) || []).join(" ");
 }
 
 function again(wanted, delay) {
@@ -174,8 +175,12 @@ function again(wanted, delay) {
 
 let stalledFor = 0; // s
 let calmFor = 0; // s
+let edgeAtStall = 0; // s, where the playlist ended when it began
+let steadyFor = 0; // s since hls.js last met a stall
+let hasStalled = false;
+let patience = CALM; // s
 let lastTime = -1;
-let bufferedInStall = false;
+let bufferedInStall = 0; // s
 let rates = { main: [], audio: [] };
 let userPaused = false;
 
@@ -195,6 +200,8 @@ function teardown() {
     video.load();
   }
   stalledFor = calmFor = 0;
+  hasStalled = false;
+  patience = CALM;
   lastTime = -1;
   rates = { main: [], audio: [] };
   for (const id of ["latency", "picture", "bitrate", "buffer", "dropped", "engine"]) {
@@ -226,21 +233,24 @@ function start(wanted) {
 function startHls(wanted) {
   const Hls = window.Hls;
   const hls = new Hls({
+    pLoader: playlistLoader(wanted),
     backBufferLength: 30, // s kept for a step back; more only costs memory
-    liveSyncDurationCount: 3, // target durations behind the newest moment (RFC 8216bis HOLD-BACK)
-    liveMaxLatencyDurationCount: 8,
-    maxLiveSyncPlaybackRate: 1.05, // catches up unnoticed
+    maxLiveSyncPlaybackRate: 1.1, // catches up unnoticed
   });
+  // not above: there it must come with a distance to the live edge, which playlists tell themselves
+  // Whoever looks at the past (?dvr=1) is not pulled out of it.
+  hls.config.liveMaxLatencyDurationCount = wanted.url.searchParams.has("dvr") ? Infinity : 8;
   page.hls = hls;
   page.engine = "hls.js";
   hls.on(Hls.Events.ERROR, (_, error) => hls === page.hls && failed(wanted, error));
   hls.on(Hls.Events.MANIFEST_PARSED, () => userPaused || play());
-  hls.on(Hls.Events.FRAG_BUFFERED, (_, { frag, stats }) => {
-    if (stalledFor > 0) bufferedInStall = true;
+  hls.on(Hls.Events.FRAG_BUFFERED, (_, { frag, part, stats }) => {
+    const { duration } = part || frag;
+    if (stalledFor > 0 && frag.sn !== "initSegment") bufferedInStall += duration;
     const sizes = rates[frag.type];
     if (!sizes || frag.sn === "initSegment") return;
-    sizes.push([stats.total * 8, frag.duration]);
-    if (sizes.length > 5) sizes.shift();
+    sizes.push([stats.total * 8, duration]);
+    while (sizes.length > 5 && sum(sizes, 1) > RATE_TIME) sizes.shift();
   });
   hls.loadSource(wanted.url.href);
   hls.attachMedia(video);
@@ -269,6 +279,10 @@ function failed(wanted, error) {
   page.errors.push({ details: error.details, fatal: error.fatal, at: Date.now() });
   if (page.errors.length > MAX_MESSAGES) page.errors.shift();
   message(`${words} [${error.details}]`, error.fatal ? "bad" : "warn");
+  if (error.details === "bufferStalledError") {
+    hasStalled = true;
+    steadyFor = 0;
+  }
   if (!error.fatal) return;
   page.fatals += 1;
   calmFor = 0;
@@ -343,10 +357,15 @@ function tick() {
     stalledFor = 0;
     calmFor += 1;
     if (calmFor === CALM) watch.trouble = 0;
+    steadyFor += 1;
+    if (hasStalled && steadyFor >= patience) returnToEdge();
     if (page.state === "stalled") show("playing");
     return;
   }
-  if (stalledFor === 0) bufferedInStall = false;
+  if (stalledFor === 0) {
+    bufferedInStall = 0;
+    edgeAtStall = liveEdge();
+  }
   stalledFor += 1;
   if (stalledFor === STALL && isOver()) {
     ended();
@@ -359,12 +378,41 @@ function tick() {
   if (stalledFor % STALL_CHECK === 0) checkStall(watch);
 }
 
+/** Go back to where low latency is once all is calm; where that leads to another stall, only after
+    twice as long. With every stall hls.js keeps a second more from the live edge, for ever, and more
+    than a target duration behind that it does not catch up. */
+function returnToEdge() {
+  if (!isLowLatency()) return;
+  const { partHoldBack, targetduration } = page.hls.latestLevelDetails;
+  page.hls.targetLatency = partHoldBack;
+  if (page.hls.latency > partHoldBack + targetduration) {
+    video.currentTime = page.hls.liveSyncPosition;
+  }
+  hasStalled = false;
+  patience *= 2;
+}
+
 /** Tell whether the last of a stream that is over has been played. hls.js does not tell it to the
     browser when the sound has a hole of less than its maxBufferHole, as after a reconnect. */
 function isOver() {
   const level = page.hls && page.hls.levels[page.hls.loadLevel];
   const details = level && level.details;
   return Boolean(details) && !details.live && video.currentTime > details.edge - 1;
+}
+
+/** Return where the playlist ends, in s; 0 while there is none. */
+function liveEdge() {
+  const details = page.hls && page.hls.latestLevelDetails;
+  return details ? details.edge : 0;
+}
+
+/** Tell whether hls.js waits for what it does not load: it may never ask for the sound, without
+    which the picture is not shown. */
+function isIdle() {
+  const { main, audio } = page.hls.inFlightFragments;
+  const states = [main.state, audio.state];
+  return states.some((state) => /^(IDLE|WAITING)/.test(state))
+    && !states.some((state) => /LOADING/.test(state));
 }
 
 /** Find out whether a stalled stream is over, was started anew, or is only late. */
@@ -378,12 +426,20 @@ async function checkStall(wanted) {
     return; // hls.js goes on trying
   }
   if (wanted !== watch || stalledFor < STALL_CHECK) return;
-  if (found === wanted.sources && !bufferedInStall) {
+  // Where it does not begin though the playlist goes on, another player does.
+  const isStuck = video.buffered.length === 0 && liveEdge() - edgeAtStall >= STALL && isIdle();
+  if (found === wanted.sources && bufferedInStall < STALL && !isStuck) {
     message("Nothing new from the publisher", "warn");
     return;
   }
   wanted.trouble += 1;
   restart(wanted);
+}
+
+/** Tell whether it is played part by part. */
+function isLowLatency() {
+  const details = page.hls && page.hls.latestLevelDetails;
+  return Boolean(details) && details.canBlockReload && page.hls.lowLatencyMode;
 }
 
 function latency() {
@@ -417,7 +473,8 @@ function showFigures() {
     const { droppedVideoFrames, totalVideoFrames } = video.getVideoPlaybackQuality();
     $("dropped").textContent = `${droppedVideoFrames} of ${totalVideoFrames}`;
   }
-  $("engine").textContent = page.hls ? `hls.js ${window.Hls.version}` : "the browser";
+  const mode = isLowLatency() ? ", low latency" : "";
+  $("engine").textContent = page.hls ? `hls.js ${window.Hls.version}${mode}` : "the browser";
 }
 
 // ---------------------------------------------------------------- controls

@@ -1,5 +1,8 @@
 /* The right side of the player page: which streams are live, and how to publish one. */
 
+import { encoders, setDiagnosis, showDiagnosis, summary } from "./diagnosis.js";
+import { keepThumbnails, thumbnail } from "./thumbnails.js";
+
 export const BASE = new URL("..", import.meta.url); // the server's root, below whatever path
 export const KEY = /^[A-Za-z0-9_-]{1,128}$/;
 export const TIMEOUT = 15000; // ms; the server holds a first playlist request for up to 9 s
@@ -11,6 +14,7 @@ const $ = (id) => document.getElementById(id);
 
 let current = null; // key of the chosen stream
 let server = ""; // where encoders publish, as the server tells it
+let hasThumbnails = false;
 let shown = "[]";
 
 /** How many seconds the server's clock is ahead; 0 when about the same. */
@@ -45,6 +49,7 @@ export function setCurrent(key) {
     if (link.dataset.key === key) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
+  showDiagnosis(key);
   const name = key && KEY.test(key) ? key : "my-stream";
   const host = location.hostname || "localhost";
   $("obs-server").value = (server || `rtmp://${host}:1935/live`)
@@ -65,30 +70,49 @@ async function refresh() {
       if (response.ok) {
         const feed = await response.json();
         server = feed.server;
-        show(feed.streams, "Nobody is live now.");
+        hasThumbnails = feed.thumbnails;
+        setDiagnosis(feed.diagnosis);
+        show([...feed.streams, ...starting(feed.streams)], "Nobody is live now.");
       } else {
+        setDiagnosis(null);
         show([], "This server keeps its list private. Type a stream key above.");
         delay = PRIVATE_INTERVAL;
       }
     } catch {
+      setDiagnosis(null);
       show([], "The server cannot be reached.");
     }
   }
   setTimeout(refresh, delay);
 }
 
+/** Return the streams of encoders that are connected but send nothing that can be watched. */
+function starting(live) {
+  const keys = new Set(live.map((stream) => stream.streamKey));
+  return encoders().filter((key) => !keys.has(key)).map((key) => ({ streamKey: key }));
+}
+
 function show(streams, hint) {
   $("streams-hint").textContent = hint;
-  const text = JSON.stringify([streams, server]);
+  showDiagnosis(current);
+  const text = JSON.stringify([streams, server, streams.map((each) => summary(each.streamKey))]);
   if (text === shown) return;
   shown = text;
-  $("live-count").textContent = streams.length;
+  $("live-count").textContent = streams.filter(isLive).length;
+  const focused = document.activeElement?.dataset.key;
   $("streams").replaceChildren(...streams.map(entry));
+  keepThumbnails(new Set(streams.map((each) => each.streamKey)));
+  if (focused) $("streams").querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
   setCurrent(current);
+}
+
+function isLive(stream) {
+  return stream.viewers !== undefined;
 }
 
 function entry(stream) {
   const link = document.createElement("a");
+  const text = document.createElement("span");
   const name = document.createElement("strong");
   const words = document.createElement("small");
   link.href = new URL(`player/${encodeURIComponent(stream.streamKey)}`, BASE);
@@ -96,8 +120,23 @@ function entry(stream) {
   name.textContent = stream.streamKey;
   const size = stream.resolution && stream.resolution.replace("x", " × ");
   const codecs = [stream.videoCodec, stream.audioCodec].filter(Boolean).join(" + ");
-  words.textContent = [size, codecs, `${stream.viewers} watching`].filter(Boolean).join(" · ");
-  link.append(name, words);
+  const viewers = isLive(stream) ? `${stream.viewers} watching` : "not live yet";
+  words.textContent = [size, codecs, viewers].filter(Boolean).join(" · ");
+  text.append(name, words);
+  const troubles = summary(stream.streamKey);
+  if (troubles) {
+    const note = document.createElement("small");
+    note.className = "note";
+    note.textContent = troubles;
+    text.append(note);
+  }
+  link.append(text);
+  if (!isLive(stream)) {
+    link.className = "starting";
+  } else if (hasThumbnails) {
+    const url = new URL(`live/${stream.streamKey}/thumb.jpg`, BASE);
+    link.prepend(thumbnail(stream.streamKey, stream.videoCodec && url));
+  }
   const item = document.createElement("li");
   item.append(link);
   return item;

@@ -31,10 +31,12 @@ export const WORDS = {
   bufferIncompatibleCodecsError: "This browser cannot decode the stream's codecs",
   bufferAppendError: "The browser did not take a piece of the stream",
   bufferAppendingError: "The browser did not take a piece of the stream",
+  bufferAppendNoProgress: "A piece of the stream added nothing to the buffer",
   bufferFullError: "The browser's memory for video is full",
   bufferStalledError: "The picture stopped: nothing more is buffered",
   bufferNudgeOnStall: "Stepped over a small gap",
   bufferSeekOverHole: "Jumped over a gap",
+  aborted: "Fetching was broken off",
   internalException: "The player itself failed",
 };
 
@@ -48,6 +50,15 @@ export function reason(text) {
   } catch {
     return "";
   }
+}
+
+/** Make a sentence of an error's words. */
+export function sentence(words) {
+  return `${capital(words)}${!words || /[.!?]$/.test(words) ? "" : "."}`;
+}
+
+export function capital(words) {
+  return words.slice(0, 1).toUpperCase() + words.slice(1);
 }
 
 export function sum(rows, column) {
