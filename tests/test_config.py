@@ -1,8 +1,9 @@
-"""Tests for `rapidrtmp.config`, `rapidrtmp.config_values` and `rapidrtmp.config_reference`."""
+"""Tests for `rapidrtmp.config`, `rapidrtmp.config.kinds` and `rapidrtmp.config.reference`."""
 
 import dataclasses
 import re
 import socket
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -11,14 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from rapidrtmp import config, config_reference
-from rapidrtmp.config import TABLE, SettingError, Settings, load
-from rapidrtmp.config_values import (
+from rapidrtmp import config
+from rapidrtmp.config import TABLE, SettingError, Settings, load, reference
+from rapidrtmp.config.kinds import (
     endpoint_descriptions,
     parse_duration,
     show_duration,
     show_size,
 )
+from rapidrtmp.observability.levels import LogLevels
 
 DURATIONS = [
     ("0", 0.0),
@@ -61,6 +63,9 @@ CONTRACT = {
     "MAX_VIEWERS_PER_STREAM": "1000",
 }
 
+TLS = {"TLS_CERT": "/a.pem", "TLS_KEY": "/a.key"}
+GCS = {"STORAGE_TYPE": "gcs", "GCS_BUCKET_NAME": "b", "GCS_PROJECT_ID": "p"}
+
 ACCEPTED: list[tuple[str, str, Any]] = [
     ("HTTP_ADDR", ":0", ":0"),
     ("HTTP_ADDR", "127.0.0.1:8080", "127.0.0.1:8080"),
@@ -82,6 +87,27 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     ("AUTH_REQUIRED", "No", False),
     ("AUTH_REQUIRED", "1", True),
     ("STORAGE_TYPE", "memory", "memory"),
+    ("STORAGE_TYPE", "another_packages-1", "another_packages-1"),
+    ("CDN_BASE_URL", "https://cdn.example.org/live/", "https://cdn.example.org/live"),
+    ("STORAGE_MAX_WAITING", "1GiB", 1 << 30),
+    ("MIN_FREE_DISK", "0", 0),
+    ("MEMORY_BUDGET", "24MiB", 24 << 20),
+    ("MAX_INGEST_BITRATE", "0", 0),
+    ("MAX_INGEST_BITRATE", "8000000", 8_000_000),
+    ("MAX_REFUSALS_PER_IP", "0", 0),
+    ("TRUSTED_PROXIES", "127.0.0.1", (ip_network("127.0.0.1/32"),)),
+    ("TRUSTED_PROXIES", "10.0.0.0/8, fd00::/8", (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))),
+    ("WEBHOOK_ON_PLAY", "http://[::1]:9000/play?x=1", "http://[::1]:9000/play?x=1"),
+    ("WATCHDOG_TIMEOUT", "0", 0.0),
+    ("DRAIN_TIMEOUT", "0s", 0.0),
+    ("LOG_FORMAT", "json", "json"),
+    ("LOG_LEVEL", "debug", LogLevels("debug")),
+    ("LOG_LEVEL", "rapidrtmp.web=warn", LogLevels("info", (("rapidrtmp.web", "warn"),))),
+    (
+        "LOG_LEVEL",
+        "error, rapidrtmp.protocol=debug,twisted=info",
+        LogLevels("error", (("rapidrtmp.protocol", "debug"), ("twisted", "info"))),
+    ),
     ("STORAGE_DIR", "/srv/streams", Path("/srv/streams")),
 ]
 
@@ -126,8 +152,31 @@ REFUSED = [
     ("RTMP_MAX_MESSAGE_SIZE", "0"),
     ("RTMP_MIN_CHUNK_SIZE", "0"),
     ("AUTH_REQUIRED", "maybe"),
-    ("STORAGE_TYPE", "s3"),
-    ("STORAGE_TYPE", "gcs"),
+    ("STORAGE_TYPE", "S3"),
+    ("STORAGE_TYPE", "a b"),
+    ("CDN_BASE_URL", "cdn.example.org"),
+    ("CDN_BASE_URL", "https://cdn.example.org/?x=1"),
+    ("CDN_BASE_URL", "https://cdn.example.org/#x"),
+    ("CDN_BASE_URL", "ftp://cdn.example.org"),
+    ("STORAGE_MAX_WAITING", "0"),
+    ("MIN_FREE_DISK", "1"),
+    ("MEMORY_BUDGET", "15MiB"),
+    ("MAX_INGEST_BITRATE", "10"),
+    ("MAX_REFUSALS_PER_IP", "-1"),
+    ("TRUSTED_PROXIES", "10.0.0.1/8"),
+    ("TRUSTED_PROXIES", "localhost"),
+    ("TRUSTED_PROXIES", ","),
+    ("WEBHOOK_ON_PLAY", "http://"),
+    ("WEBHOOK_ON_PLAY", "http://user@localhost"),
+    ("WEBHOOK_ON_PLAY", "http://localhost:0/"),
+    ("WEBHOOK_ON_PLAY", "http://localhost/a b"),
+    ("LOG_FORMAT", "xml"),
+    ("LOG_LEVEL", "verbose"),
+    ("LOG_LEVEL", "info,warn"),
+    ("LOG_LEVEL", "info,=warn"),
+    ("LOG_LEVEL", "info,a=warn,a=info"),
+    ("LOG_LEVEL", "info,a b=warn"),
+    ("WATCHDOG_TIMEOUT", "500ms"),
     ("STORAGE_DIR", "/srv/\x07"),
     ("GCS_BASE_DIR", "a\nb"),
 ]
@@ -178,8 +227,9 @@ class LoadTests(SynchronousTestCase):
         defaults = Settings()
         for row in TABLE:
             value = getattr(defaults, row.attribute)
-            if value != "":
-                self.assertEqual(row.kind.parse(row.kind.show(value)), value, row.name)
+            text = row.kind.show(value)
+            if text:
+                self.assertEqual(row.kind.parse(text), value, row.name)
 
     def test_accepted(self) -> None:
         """Values that make sense are read, from the environment and from options alike."""
@@ -220,14 +270,35 @@ class LoadTests(SynchronousTestCase):
         cases = [
             ({"MAX_TOKEN_EXPIRATION": "30m"}, "DEFAULT_TOKEN_EXPIRATION=1h: "),
             ({"HTTP_ADDR": ":1935"}, "RTMP_ADDR=:1935: "),
+            (TLS | {"HTTPS_ADDR": ":8080"}, "HTTPS_ADDR=:8080: must be another address than HTT"),
+            (TLS | {"RTMPS_ADDR": ":1935"}, "RTMPS_ADDR=:1935: must be another address than RTM"),
+            ({"HTTPS_ADDR": ":8443"}, "HTTPS_ADDR=:8443: must not be set without TLS_CERT"),
+            ({"RTMPS_ADDR": ":1936"}, "RTMPS_ADDR=:1936: must not be set without TLS_CERT"),
+            ({"RTMP_TLS_SNIFF": "1"}, "RTMP_TLS_SNIFF=true: must not be set without TLS_CERT"),
+            ({"TLS_CERT": "/a.pem"}, "TLS_CERT=/a.pem: must not be set without TLS_KEY"),
+            ({"TLS_KEY": "/a.key"}, "TLS_KEY=/a.key: must not be set without TLS_CERT"),
             ({"STATE_DIR": "./data/streams"}, "STATE_DIR=data/streams: "),
             ({"STORAGE_DIR": "/a", "STATE_DIR": "/b/../a/c"}, "STATE_DIR=/b/../a/c: "),
+            ({"PLAYBACK_AUTH": "true"}, "PLAYBACK_AUTH=true: must not be set without PLAYBACK_SE"),
+            ({"STORAGE_TYPE": "gcs"}, "STORAGE_TYPE=gcs: must not be set without GCS_BUCKET_NAME"),
+            (
+                {"STORAGE_TYPE": "gcs", "GCS_BUCKET_NAME": "b"},
+                "STORAGE_TYPE=gcs: must not be set without GCS_PROJECT_ID",
+            ),
+            ({"GCS_SIGNED_URLS": "true"}, "GCS_SIGNED_URLS=true: must not be set without STORAGE"),
+            (
+                GCS | {"GCS_SIGNED_URLS": "true", "CDN_BASE_URL": "https://cdn.example.org"},
+                "GCS_SIGNED_URLS=true: must not be set beside CDN_BASE_URL",
+            ),
         ]
         for environ, beginning in cases:
             error = self.assertRaises(SettingError, load, environ)
             self.assertTrue(str(error).startswith(beginning), str(error))
         # Both may take any free port.
         load({"HTTP_ADDR": ":0", "RTMP_ADDR": ":0"})
+        load(TLS | {"HTTPS_ADDR": ":8443", "RTMPS_ADDR": ":1936", "RTMP_TLS_SNIFF": "true"})
+        load(GCS | {"GCS_SIGNED_URLS": "true"})
+        load({"PLAYBACK_AUTH": "true", "PLAYBACK_SECRET": "0123456789abcdef"})
 
     def test_frozen(self) -> None:
         """Settings in force cannot be changed by accident."""
@@ -241,6 +312,9 @@ class LoadTests(SynchronousTestCase):
         self.assertIn("ANYBODY", line)
         (line,) = config.warnings(load({"HLS_MAX_SEGMENTS": "5"}))
         self.assertIn("HLS_MAX_SEGMENTS=5", line)
+        (line,) = config.warnings(load({"DVR_WINDOW": "4h", "STORAGE_TYPE": "memory"}))
+        self.assertIn("DVR_WINDOW=4h", line)
+        self.assertEqual(config.warnings(load({"DVR_WINDOW": "4h"})), [])
         (line,) = config.warnings(load({"RTMP_ADDR": ":11935"}))
         self.assertIn("RTMP_INGEST_ADDR=rtmp://localhost:1935", line)
         for ingest in ("rtmp://localhost:11935", "rtmp://live.example.org"):
@@ -254,10 +328,10 @@ class EndpointTests(SynchronousTestCase):
     def test_one_address(self) -> None:
         """An address with a host is one endpoint; a description stays as it is."""
         cases = [
-            ("127.0.0.1:80", "tcp:80:interface=127.0.0.1"),
-            ("localhost:80", "tcp:80:interface=localhost"),
-            ("[::1]:80", r"tcp6:80:interface=\:\:1"),
-            ("[::]:80", r"tcp6:80:interface=\:\:"),
+            ("127.0.0.1:80", "tcp:80:interface=127.0.0.1:backlog=1024"),
+            ("localhost:80", "tcp:80:interface=localhost:backlog=1024"),
+            ("[::1]:80", r"tcp6:80:interface=\:\:1:backlog=1024"),
+            ("[::]:80", r"tcp6:80:interface=\:\::backlog=1024"),
             ("tcp:80:interface=127.0.0.1", "tcp:80:interface=127.0.0.1"),
         ]
         for address, description in cases:
@@ -265,7 +339,7 @@ class EndpointTests(SynchronousTestCase):
 
     def test_every_address(self) -> None:
         """Without a host: one dual-stack socket, or two, or IPv4 alone, as the system is."""
-        ipv4, ipv6 = "tcp:80", r"tcp6:80:interface=\:\:"
+        ipv4, ipv6 = "tcp:80:backlog=1024", r"tcp6:80:interface=\:\::backlog=1024"
         probe = mock.MagicMock()
         probe.__enter__.return_value = probe
         with mock.patch.object(socket, "socket", return_value=probe):
@@ -283,14 +357,20 @@ class ReferenceTests(SynchronousTestCase):
     def test_page_is_current(self) -> None:
         """docs/settings.md is what the table says now (`make docs` writes it)."""
         page = Path(__file__).parent.parent / "docs" / "settings.md"
-        self.assertEqual(page.read_text(), config_reference.markdown())
+        self.assertEqual(page.read_text(), reference.markdown())
 
     def test_environment(self) -> None:
         """The settings in force, set again, give the same settings."""
-        text = config_reference.environment(load({"HLS_SEGMENT_DURATION": "1.5s"}))
+        given = {
+            "HLS_SEGMENT_DURATION": "1.5s",
+            "LOG_LEVEL": "warn,rapidrtmp.web=debug",
+            "TRUSTED_PROXIES": "127.0.0.1 10.0.0.0/8",
+            "CDN_BASE_URL": "https://cdn.example.org",
+        }
+        text = reference.environment(load(given))
         self.assertIn("\nHLS_SEGMENT_DURATION=1s500ms\n", text)
         environ = dict(line.split("=", 1) for line in text.splitlines())
-        self.assertEqual(load(environ), load({"HLS_SEGMENT_DURATION": "1500ms"}))
+        self.assertEqual(load(environ), load(given))
 
     def test_every_row_is_explained(self) -> None:
         """Each setting has a sentence of help, and its name is an environment variable's."""
@@ -300,5 +380,5 @@ class ReferenceTests(SynchronousTestCase):
 
     def test_sizes(self) -> None:
         """Sizes are shown in the largest unit that fits."""
-        for size, text in ((10 << 20, "10MiB"), (1 << 30, "1GiB"), (1025, "1025B")):
+        for size, text in ((10 << 20, "10MiB"), (1 << 30, "1GiB"), (1025, "1025B"), (0, "0")):
             self.assertEqual(show_size(size), text)

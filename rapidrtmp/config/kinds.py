@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,9 @@ from urllib.parse import urlsplit
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpointStringParser
 from twisted.plugin import getPlugins
+
+from rapidrtmp.media.key import is_stream_key
+from rapidrtmp.observability.levels import LEVELS, LogLevels
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,9 @@ class Kind:
     parse: Callable[[str], Any]
     """Gives the value; raises ValueError for anything that is not allowed."""
     show: Callable[[Any], str] = str
-    """Gives text that `parse` reads back as the same value."""
+    """Gives text that `parse` reads back as the same value, unless it is secret."""
+    secret: bool = False
+    """Whether the value may be shown nowhere."""
 
 
 # Units of Go's time.ParseDuration, in nanoseconds: integers, so that "300ms" is exactly 0.3 s.
@@ -103,17 +109,24 @@ def duration(minimum: float, maximum: float, zero: str = "") -> Kind:
     return Kind("duration", f"{allowed} (0 = {zero})" if zero else allowed, parse, show_duration)
 
 
-def integer(minimum: int, maximum: int) -> Kind:
-    """Make the kind of a whole number between two bounds."""
+def integer(minimum: int, maximum: int, zero: str = "") -> Kind:
+    """Make the kind of a whole number between two bounds.
+
+    Args:
+        minimum: the least allowed.
+        maximum: the greatest allowed.
+        zero: what 0 means, where it is allowed below `minimum`.
+    """
+    allowed = f"a whole number from {minimum} to {maximum}"
 
     def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,18}", text):
             raise ValueError("not a whole number")
-        if not minimum <= int(text) <= maximum:
+        if not (minimum <= int(text) <= maximum or (zero and int(text) == 0)):
             raise ValueError("out of bounds")
         return int(text)
 
-    return Kind("integer", f"a whole number from {minimum} to {maximum}", parse)
+    return Kind("integer", f"{allowed} (0 = {zero})" if zero else allowed, parse)
 
 
 _SIZE_UNITS = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
@@ -121,25 +134,34 @@ _SIZE_UNITS = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 
 def show_size(size: int) -> str:
     """Write a size in the largest unit that leaves it a whole number: ``10MiB``."""
+    if not size:
+        return "0"
     return next(
         f"{size // factor}{unit}" for unit, factor in _SIZE_UNITS.items() if size % factor == 0
     )
 
 
-def size(minimum: int, maximum: int) -> Kind:
-    """Make the kind of a size in bytes between two bounds."""
+def size(minimum: int, maximum: int, zero: str = "") -> Kind:
+    """Make the kind of a size between two bounds.
+
+    Args:
+        minimum: the least allowed, in bytes.
+        maximum: the greatest allowed, in bytes.
+        zero: what 0 means, where it is allowed below `minimum`.
+    """
+    bounds = f"from {show_size(minimum)} to {show_size(maximum)}"
+    allowed = f"a size {bounds}, in bytes or with KiB, MiB or GiB"
 
     def parse(text: str) -> int:
         match = re.fullmatch(r"([0-9]{1,18})(GiB|MiB|KiB|B)?", text)
         if match is None:
             raise ValueError("not a size")
         value = int(match[1]) * _SIZE_UNITS[match[2] or "B"]
-        if not minimum <= value <= maximum:
+        if not (minimum <= value <= maximum or (zero and value == 0)):
             raise ValueError("out of bounds")
         return value
 
-    bounds = f"from {show_size(minimum)} to {show_size(maximum)}"
-    return Kind("size", f"a size {bounds}, in bytes or with KiB, MiB or GiB", parse, show_size)
+    return Kind("size", f"{allowed} (0 = {zero})" if zero else allowed, parse, show_size)
 
 
 def _parse_boolean(text: str) -> bool:
@@ -178,6 +200,67 @@ def _parse_text(text: str) -> str:
 
 TEXT = Kind("text", "text without control characters", _parse_text)
 DIRECTORY = Kind("directory", "the path of a directory", lambda text: Path(_parse_text(text)))
+# Absolute at once: a reload may come after twistd changed the directory.
+FILE = Kind("file", "the path of a file", lambda text: str(Path(_parse_text(text)).absolute()))
+
+
+def _parse_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_-]{1,64}", text):
+        raise ValueError("not a name")
+    return text
+
+
+NAME = Kind("name", "a name of a-z, 0-9, '_' and '-'", _parse_name)
+
+
+def _parse_app(text: str) -> str:
+    if not is_stream_key(text):
+        raise ValueError("not an application")
+    return "" if text == "none" else text
+
+
+APP = Kind(
+    "application",
+    "one part of a URL, of A-Z, a-z, 0-9, '_' and '-', or none",
+    _parse_app,
+    lambda app: app or "none",
+)
+
+
+def _parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(part) for part in re.split(r"[,\s]+", text.strip(", \t\r\n")))
+
+
+NETWORKS = Kind(
+    "networks",
+    "IP addresses or networks such as 127.0.0.1, 10.0.0.0/8 or fd00::/8, separated by commas",
+    _parse_networks,
+    lambda networks: ",".join(map(str, networks)),
+)
+
+
+def _parse_log_levels(text: str) -> LogLevels:
+    default, namespaces = "info", {}
+    for number, entry in enumerate(text.split(",")):
+        namespace, equals, level = entry.strip().rpartition("=")
+        if level not in LEVELS or namespace in namespaces:
+            raise ValueError("not a level")
+        if equals and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", namespace):
+            namespaces[namespace] = level
+        elif not equals and not number:
+            default = level
+        else:
+            raise ValueError("not a namespace")
+    return LogLevels(default, tuple(namespaces.items()))
+
+
+LOG_LEVELS = Kind(
+    "log levels",
+    "one of " + ", ".join(LEVELS) + ", and behind it, separated by commas, levels of single "
+    "namespaces: info,rapidrtmp.protocol=debug",
+    _parse_log_levels,
+    str,
+)
 
 
 def _parse_rtmp_url(text: str) -> str:
@@ -191,10 +274,30 @@ def _parse_rtmp_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _parse_http_url(text: str) -> str:
+    url = urlsplit(_parse_text(text))
+    if url.scheme not in ("http", "https") or not url.hostname or " " in text:
+        raise ValueError("not an HTTP URL")
+    if url.fragment or url.username is not None or url.port == 0:
+        raise ValueError("more than a URL to call")
+    return text
+
+
+def _parse_base_url(text: str) -> str:
+    if "?" in text:
+        raise ValueError("paths are added to it")
+    return _parse_http_url(text).rstrip("/")
+
+
+HTTP_URL = Kind("URL", "an http:// or https:// URL without a user and a #", _parse_http_url)
+BASE_URL = Kind("URL", "an http:// or https:// URL without a user, ? and #", _parse_base_url)
 RTMP_URL = Kind("URL", "an rtmp:// or rtmps:// URL of a host and a port", _parse_rtmp_url)
 
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]+)")
 _ENDPOINT_PORT = re.compile(r"(?:tcp6?|ssl):(?:port=)?(?P<port>[0-9]+)(?::|\Z)")
+# Connections that wait to be accepted: a room full of players comes at once, and whom the
+# system turns away comes back a second later. Twisted's own figure is 50.
+_BACKLOG = ":backlog=1024"
 # Twisted's own types that are not plug-ins.
 _ENDPOINT_TYPES = frozenset({"tcp", "ssl", "unix"})
 
@@ -217,7 +320,7 @@ def _every_address(port: int) -> list[str]:
     Where the system makes IPv6 sockets dual stack, as Linux does unless told otherwise,
     one is enough (and port 0 is then one port).
     """
-    ipv4, ipv6 = f"tcp:{port}", f"tcp6:{port}:interface=\\:\\:"
+    ipv4, ipv6 = f"tcp:{port}{_BACKLOG}", f"tcp6:{port}:interface=\\:\\:{_BACKLOG}"
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
             probe.bind(("::", 0))
@@ -251,12 +354,12 @@ def endpoint_descriptions(address: str) -> list[str]:
             socket.inet_pton(socket.AF_INET6, match["v6"].partition("%")[0])
         except OSError:
             raise ValueError("not an IPv6 address") from None
-        return [f"tcp6:{port}:interface={match['v6'].replace(':', chr(92) + ':')}"]
+        return [f"tcp6:{port}:interface={match['v6'].replace(':', chr(92) + ':')}{_BACKLOG}"]
     if not match["host"]:
         return _every_address(port)
     if not re.fullmatch(r"[A-Za-z0-9._-]+", match["host"]):
         raise ValueError("not a host name")
-    return [f"tcp:{port}:interface={match['host']}"]
+    return [f"tcp:{port}:interface={match['host']}{_BACKLOG}"]
 
 
 def _parse_address(text: str) -> str:
