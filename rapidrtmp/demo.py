@@ -3,7 +3,6 @@
 # Twisted's services and options carry no annotations yet.
 # mypy: allow-untyped-calls
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rapidrtmp.child_environment import child_environment
+
 DEMO_KEY = "demo"
 """Stream key that the test card is published under."""
 
@@ -25,6 +26,8 @@ STEADY = 10.0
 """Seconds after which a child counts as having worked, so that the delay starts over."""
 PATIENCE = 3.0
 """Seconds that the child has to end by itself before it is killed."""
+LOOK = 15.0
+"""Seconds between two looks whether it publishes: longer than a server takes to notice silence."""
 
 
 class DemoPublisher(Service):
@@ -32,15 +35,24 @@ class DemoPublisher(Service):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, get_url: Callable[[], "Deferred[str]"]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        get_url: Callable[[], "Deferred[str]"],
+        is_published: Callable[[], bool],
+    ) -> None:
         """Make a publisher that is not started.
 
         Args:
             reactor: starts the process and the timers.
             get_url: gives the RTMP URL to publish to, with a token. Asked at each start.
+            is_published: tells whether somebody publishes there. A child that does not, for two
+                looks, hangs: it is killed.
         """
         self._reactor = reactor
         self._get_url = get_url
+        self._is_published = is_published
+        self._was_published = True
         self._delay = FIRST_DELAY
         self._timer: IDelayedCall | None = None
         self._child: _Child | None = None
@@ -79,11 +91,23 @@ class DemoPublisher(Service):
             self._child,
             sys.executable,
             [sys.executable, "-m", "rapidrtmp.testcard"],
-            env=os.environ,
+            env=child_environment(),
         )
+        self._was_published = True
+        self._timer = self._reactor.callLater(LOOK, self._look)
+
+    def _look(self) -> None:
+        self._timer = self._reactor.callLater(LOOK, self._look)
+        is_published = self._is_published()
+        if self._child is not None and not (is_published or self._was_published):
+            self._child.kill()
+        self._was_published = is_published
 
     def _ended(self, lasted: float, reason: str) -> None:
         self._child = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._stopped is not None:
             self._stopped.callback(None)
             return
@@ -113,6 +137,11 @@ class _Child(ProcessProtocol):
     def connectionMade(self) -> None:
         self._started = self._reactor.seconds()
         self.transport.writeToChild(0, self._url.encode() + b"\n")
+
+    def kill(self) -> None:
+        """End the child, which does nothing any more."""
+        self._last_line = "it hung, and was killed"
+        self.transport.signalProcess("KILL")
 
     def end(self) -> None:
         """Ask the child to end; kill it if it does not."""

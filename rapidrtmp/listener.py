@@ -16,7 +16,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rapidrtmp.config import SettingError
-from rapidrtmp.config_values import endpoint_descriptions
+from rapidrtmp.config.kinds import endpoint_descriptions
+from rapidrtmp.descriptors import WrappedFactory
+
+PLAIN = ("tcp", "tcp4", "tcp6", "unix", "systemd")
+"""Endpoints whose ports take a factory as it is."""
 
 
 class Listener(Service):
@@ -37,15 +41,18 @@ class Listener(Service):
         Args:
             reactor: what the endpoints listen by.
             setting: name of the setting that the address comes from, for messages.
-            address: as `rapidrtmp.config_values.endpoint_descriptions` takes it.
+            address: as `rapidrtmp.config.kinds.endpoint_descriptions` takes it.
             factory: makes the protocols of accepted connections.
             from_string: makes an endpoint of a reactor and a description.
         """
         self._setting = setting
         self._address = address
-        self._factory = factory
         self._endpoints = [
-            from_string(reactor, description) for description in endpoint_descriptions(address)
+            (
+                from_string(reactor, description),
+                factory if description.partition(":")[0] in PLAIN else WrappedFactory(factory),
+            )
+            for description in endpoint_descriptions(address)
         ]
         self.ports: list[IListeningPort] = []
 
@@ -55,24 +62,29 @@ class Listener(Service):
         host: Any = self.ports[0].getHost()
         return int(host.port)
 
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses that it listens on, as people write them."""
+        return [_shown(port.getHost()) for port in self.ports]
+
     def privilegedStartService(self) -> None:
         """Listen, while the process may still be root.
 
         Raises:
             SettingError: the address cannot be listened on.
         """
-        for endpoint in self._endpoints:
+        for endpoint, factory in self._endpoints:
             failures: list[Failure] = []
-            listening: Deferred[IListeningPort] = endpoint.listen(self._factory)
+            listening: Deferred[IListeningPort] = endpoint.listen(factory)
             # Endpoints answer at once, from inside `listen`.
             listening.addCallbacks(self.ports.append, failures.append)
             if failures:
                 raise self._refusal(failures[0].value)
-        for port in self.ports:
+        for address in self.addresses:
             self._log.info(
                 "{protocol} listening on {where}",
                 protocol=self._setting.removesuffix("_ADDR"),
-                where=_shown(port.getHost()),
+                where=address,
             )
 
     def _refusal(self, error: BaseException | None) -> SettingError:

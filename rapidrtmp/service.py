@@ -1,4 +1,4 @@
-"""The composition root: settings in, one service out. The only place that knows everybody."""
+"""The server as one service: it starts, takes over new settings, and stops in order."""
 
 # Twisted's services carry no annotations yet.
 # mypy: allow-untyped-calls
@@ -7,39 +7,31 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, TimeoutError, succeed
-from twisted.internet.task import LoopingCall
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rapidrtmp import __version__, config
-from rapidrtmp.amf.reader import Limits as AMFLimits
-from rapidrtmp.auth.open import OpenAuthenticator
-from rapidrtmp.auth.tokens import TokenStore
-from rapidrtmp.codecs.registry import REGISTRY
 from rapidrtmp.config import SettingError, Settings
 from rapidrtmp.demo import DEMO_KEY, DemoPublisher, announcement
-from rapidrtmp.flv.demuxer import Demuxer
-from rapidrtmp.listener import Listener
-from rapidrtmp.media.segmentation import Segmentation
-from rapidrtmp.outputs.hls import HLSMaker, HLSOutput, HLSSettings
+from rapidrtmp.house import House
 from rapidrtmp.outputs.retention import AFTER_END, sweep
-from rapidrtmp.protocol.server import RTMPServerFactory, ServerSettings
-from rapidrtmp.rtmp.limits import Limits
-from rapidrtmp.storage.backends import open_storage, probe
-from rapidrtmp.storage.local import LocalStorage
+from rapidrtmp.room_settings import longest_window
+from rapidrtmp.steady_clock import wall_clock
+from rapidrtmp.storage.backends import probe
 from rapidrtmp.stream.lifecycle import StreamState
-from rapidrtmp.stream.manager import StreamManager, StreamSettings
-from rapidrtmp.stream.records import RecordStore
-from rapidrtmp.stream.stream import Stream
-from rapidrtmp.web.site import make_site
 
-STOP_TIMEOUT = 20.0
-"""Seconds for everything that must be put away when the server stops."""
-SEGMENT_PATIENCE = 5.0
-"""Seconds that a segment may be late before the server is not ready."""
+STOP_TIMEOUT = 10.0
+"""Seconds for each thing that must be put away when the server stops."""
+GOODBYE = "the server is shutting down"
+DRAIN_INTERVAL = 0.25
+"""Seconds between two looks whether viewers are still there."""
 OBS_KEY = "obs"
 """Stream key that the demo offers to the user's own encoder."""
+STORAGE_SETTING = {"local": "STORAGE_DIR", "gcs": "GCS_BUCKET_NAME"}
+"""The setting that says where a kind of storage keeps its files."""
 
 
 class RapidRTMPService(MultiService):
@@ -53,53 +45,25 @@ class RapidRTMPService(MultiService):
         Args:
             settings: checked ones.
             reactor: the real one.
+
+        Raises:
+            SettingError: a storage or a hook cannot be made.
         """
         super().__init__()
         self.settings = settings
         self._reactor = reactor
-        # What is in the state directory is small and must not be lost: it is flushed to disk.
-        self._state = LocalStorage(settings.state_dir, reactor, durable=True)
-        self._storage = open_storage(settings.storage_type, settings.storage_dir, reactor)
-        self.tokens = TokenStore(
-            self._state,
-            reactor,
-            settings.default_token_expiration,
-            settings.max_token_expiration,
-            settings.stream_grace,
-        )
-        self.manager = StreamManager(
-            reactor,
-            self.tokens if settings.auth_required else OpenAuthenticator(self.tokens),
-            [HLSMaker(self._storage, reactor, HLSSettings(settings.hls_max_segments))],
-            _stream_settings(settings),
-            records=RecordStore(self._state),
-        )
-        self._rtmp_factory = RTMPServerFactory(
-            self.manager,
-            reactor,
-            lambda: Demuxer(REGISTRY),
-            _rtmp_limits(settings),
-            _server_settings(settings),
-        )
-        site = make_site(
-            manager=self.manager,
-            tokens=self.tokens,
-            ready_checks={
-                "rtmp": lambda: "ok" if self.rtmp.ports else "not listening",
-                "segmenter": self._check_segmenter,
-                "storage": self._probe_storage,
-                "streamManager": lambda: "draining" if self.manager.draining else "ok",
-            },
-            reactor=reactor,
-            ingest_address=settings.rtmp_ingest_addr,
-            public_stream_list=settings.public_stream_list,
-        )
-        self.rtmp = Listener(reactor, "RTMP_ADDR", settings.rtmp_addr, self._rtmp_factory)
-        self.http = Listener(reactor, "HTTP_ADDR", settings.http_addr, site)
-        self.rtmp.setServiceParent(self)
-        self.http.setServiceParent(self)
+        self._house = house = House(settings, reactor)
+        self.manager = house.manager
+        self.tokens = house.tokens
+        self.rtmp = house.rtmp
+        self.http = house.http
+        for listener in (*house.listeners.rtmp_all, *house.listeners.http_all):
+            listener.setServiceParent(self)
         self._tick = LoopingCall(self.manager.tick)
         self._tick.clock = reactor
+        self._sweep_again: IDelayedCall | None = None
+
+    # Starting.
 
     def startService(self) -> None:
         """Load what a former process left, then start to listen.
@@ -107,91 +71,54 @@ class RapidRTMPService(MultiService):
         Raises:
             SettingError: a directory cannot be used, or an address not be listened on.
         """
+        settings = self.settings
+        place = STORAGE_SETTING.get(settings.storage_type, "STORAGE_TYPE")
+        stored_at = str(getattr(settings, place.lower()))
+        state_dir = str(settings.state_dir)
         # Before the reactor runs, storage answers at once: a failure ends the start.
-        self._must(probe(self._state), "STATE_DIR", self.settings.state_dir)
-        self._must(self.tokens.load(), "STATE_DIR", self.settings.state_dir)
-        self._must(probe(self._storage), "STORAGE_DIR", self.settings.storage_dir)
-        self._must(self.manager.restore(), "STATE_DIR", self.settings.state_dir)
+        self._must(probe(self._house.state), "STATE_DIR", state_dir)
+        self._must(self._house.token_secret.load(), "STATE_DIR", state_dir)
+        self._must(self.tokens.load(), "STATE_DIR", state_dir)
+        self._must(self._house.sessions.load(), "STATE_DIR", state_dir)
+        self._must(probe(self._house.storage), place, stored_at)
+        if settings.gcs_signed_urls:
+            self._must(self._house.storage.url_for("probe"), "GCS_SIGNED_URLS", "true")
+        self._must(self.manager.restore(), "STATE_DIR", state_dir)
+        self._must(self._house.load_relays(), "STATE_DIR", state_dir)
         self._log.info(
             "RapidRTMP {version}: storage {kind} in {storage}, state in {state}",
             version=__version__,
-            kind=self.settings.storage_type,
-            storage=self.settings.storage_dir.absolute(),
-            state=self.settings.state_dir.absolute(),
+            kind=settings.storage_type,
+            storage=Path(stored_at).absolute() if place == "STORAGE_DIR" else stored_at,
+            state=settings.state_dir.absolute(),
         )
-        for line in config.warnings(self.settings):
+        for line in config.warnings(settings):
             self._log.warn("{line}", line=line)
         super().startService()
         self._tick.start(1.0)
+        self._reactor.callWhenRunning(self._running)
+
+    def _running(self) -> None:
+        """Do what needs a reactor that runs, or would hold up the start."""
         self._sweep()
+        self._house.disk.start()
+        self._house.lag.start()
+        self._house.relays.start()
+        if self.settings.watchdog_timeout:
+            self._house.watchdog.start()
 
-    def stopService(self) -> Deferred[None]:
-        """Tell publishers to go, put everything away, and stop listening."""
-        return Deferred.fromCoroutine(self._stop())
-
-    async def _stop(self) -> None:
-        self._log.info("stopping; streams: {count}", count=len(self.manager.streams()))
-        self.manager.draining = True
-        await self.rtmp.stopService()
-        if self._tick.running:
-            self._tick.stop()
-            if self._sweep_again.active():
-                self._sweep_again.cancel()
-        closed = Deferred.fromCoroutine(self._put_away())
-        try:
-            await closed.addTimeout(STOP_TIMEOUT, self._reactor)
-        except TimeoutError:
-            self._log.error("stopping took over {seconds:g} s, going on", seconds=STOP_TIMEOUT)
-        await super().stopService()
-        self._log.info("stopped")
-
-    async def _put_away(self) -> None:
-        await self.manager.close()
-        await self._rtmp_factory.drain("the server is shutting down")
-        await self.tokens.close()
-        await self._storage.close()
-        await self._state.close()
-
-    def _must(self, done: Deferred[Any], setting: str, directory: Path) -> None:
+    def _must(self, done: Deferred[Any], setting: str, value: str) -> None:
         """Turn a failure of the start into one clear line."""
 
         def refuse(failure: Failure) -> None:
             error = failure.value
             words = getattr(error, "strerror", None) or failure.getErrorMessage()
-            failures.append(SettingError(setting, str(directory), f"cannot be used: {words}"))
+            failures.append(SettingError(setting, value, f"cannot be used: {words}"))
 
         failures: list[SettingError] = []
         done.addErrback(refuse)
         if failures:
             raise failures[0]
-
-    def _check_segmenter(self) -> str:
-        """Look for a stream whose media flow while no segment comes of them."""
-        now = self._reactor.seconds()
-        for stream in self.manager.streams():
-            if stream.state is not StreamState.LIVE:
-                continue
-            longest = stream.segmentation.target_duration or Segmentation.LONGEST_FIRST
-            flowing = now - (stream.statistics.last_frame_at or 0.0) < 1.0
-            for output in _hls_outputs(stream):
-                waited = now - max(output.last_segment_at or 0.0, stream.live_since)
-                if flowing and waited > longest + SEGMENT_PATIENCE:
-                    return f"stream {stream.key}: no segment for {waited:.0f} s"
-        return "ok"
-
-    def _probe_storage(self) -> Deferred[str]:
-        # The probe is small: it may still fit where a segment does not.
-        errors = [
-            output.storage_error
-            for stream in self.manager.streams()
-            for output in _hls_outputs(stream)
-            if output.storage_error
-        ]
-        if errors:
-            return succeed(f"cannot be written: {errors[0]}")
-        return probe(self._storage).addCallbacks(
-            lambda _: "ok", lambda failure: f"cannot be written: {failure.getErrorMessage()}"
-        )
 
     def _sweep(self) -> None:
         """Remove what former processes left of streams that are over.
@@ -199,19 +126,25 @@ class RapidRTMPService(MultiService):
         Once now, and once more when the files that were fresh at the start are old, too.
         """
         started = self._reactor.seconds()
-        longest = self.settings.hls_max_segments * max(
-            Segmentation.LONGEST_FIRST, self.settings.hls_segment_duration
-        )
-        age = AFTER_END + longest
-        self._remove_older(started - age)
-        self._sweep_again = self._reactor.callLater(age, self._remove_older, started)
+        age = AFTER_END + max(longest_window(self.settings), self.settings.dvr_window)
+        former = {(stream.key, stream.life) for stream in self.manager.streams()}
+        self._remove_older(started - age, former)
+        self._sweep_again = self._reactor.callLater(age, self._remove_older, started, former)
 
-    def _remove_older(self, before: float) -> None:
-        # A stream that still waits for its publisher may need its playlists, to end them.
-        waiting = {
+    def _remove_older(self, before: float, former: set[tuple[str, str]]) -> None:
+        # Files are dated by the machine's clock. If it was set back, what is written now is older
+        # than the start by it.
+        reactor = self._reactor
+        before += min(0.0, wall_clock(reactor).seconds() - reactor.seconds())
+        # A life that began here has nothing of a former process. A stream that still waits for its
+        # publisher may need its playlists, to end them; one with a past needs that, and knows what
+        # of it is old.
+        alive = {
             (stream.key, stream.life)
             for stream in self.manager.streams()
             if stream.state is StreamState.IDLE
+            or self.settings.dvr_window
+            or (stream.key, stream.life) not in former
         }
 
         def swept(removed: int) -> None:
@@ -221,47 +154,95 @@ class RapidRTMPService(MultiService):
         def failed(failure: Failure) -> None:
             self._log.error("old files: {error}", error=failure.getErrorMessage())
 
-        sweeping = sweep(self._storage, waiting, before)
+        sweeping = sweep(self._house.storage, alive, before)
         Deferred.fromCoroutine(sweeping).addCallbacks(swept, failed)
 
+    def apply(self, settings: Settings) -> None:
+        """Take over new settings, as far as a running server can. No stream is touched.
 
-def _hls_outputs(stream: Stream) -> list[HLSOutput]:
-    return [output for output in stream.outputs if isinstance(output, HLSOutput)]
+        Args:
+            settings: as `config.reload` gives them.
+        """
+        self.settings = settings
+        self._house.apply(settings)
+
+    # Stopping.
+
+    def stopService(self) -> Deferred[None]:
+        """Tell publishers to go, put everything away, serve viewers a while, stop listening."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        deadline = self._reactor.seconds() + self.settings.drain_timeout
+        self._log.info("stopping; streams: {count}", count=len(self.manager.streams()))
+        self.manager.draining = True
+        for listener in self._house.listeners.rtmp_all:
+            await listener.stopService()
+        if self._tick.running:
+            self._tick.stop()
+        await self._bounded("the streams", self.manager.close())
+        await self._bounded("relays", self._house.relays.close())
+        await self._bounded("publishers", self._house.rtmp_factory.drain(GOODBYE))
+        await self._serve_viewers(deadline)
+        if self._house.thumbnail_worker is not None:
+            await self._bounded("thumbnails", self._house.thumbnail_worker.close())
+        if self._sweep_again is not None and self._sweep_again.active():
+            self._sweep_again.cancel()
+        self._house.feed.close()
+        house = self._house
+        if house.hooks is not None:
+            await self._bounded("hooks", house.hooks.close())
+        await self._bounded("publish tokens", self.tokens.close())
+        await self._bounded("storage", house.storage.close())
+        await self._bounded("state", house.state.close())
+        self._house.watchdog.stop()
+        self._house.lag.stop()
+        self._house.disk.stop()
+        await super().stopService()
+        self._log.info("stopped")
+
+    async def _bounded(self, what: str, done: Deferred[Any]) -> None:
+        """Wait for a step of the stop, but not for ever, and go on whatever becomes of it."""
+        ended: Deferred[None] = Deferred()
+        timer = self._reactor.callLater(STOP_TIMEOUT, ended.callback, None)
+
+        def log(failure: Failure) -> None:
+            self._log.error("stopping: {what}: {error}", what=what, error=failure.getErrorMessage())
+
+        def end(_: object) -> None:
+            if timer.active():
+                timer.cancel()
+                ended.callback(None)
+
+        # Not cancelled: what is under way may still get through while the rest stops.
+        done.addErrback(log).addCallback(end)
+        await ended
+        if not done.called:
+            self._log.error(
+                "stopping: {what} took over {seconds:g} s, going on",
+                what=what,
+                seconds=STOP_TIMEOUT,
+            )
+
+    async def _serve_viewers(self, deadline: float) -> None:
+        """Let viewers fetch what was finished last, until they have gone or time is up."""
+        told = False
+        while (left := deadline - self._reactor.seconds()) > 0:
+            viewers = self.manager.viewers
+            if not viewers and not self._house.site.sending:
+                return
+            if not told:
+                told = True
+                self._log.info(
+                    "serving {viewers} viewers for up to {left:.0f} s more (DRAIN_TIMEOUT);"
+                    " a second signal ends at once",
+                    viewers=viewers,
+                    left=left,
+                )
+            await deferLater(self._reactor, min(left, DRAIN_INTERVAL))
 
 
-def _stream_settings(settings: Settings) -> StreamSettings:
-    return StreamSettings(
-        segment_duration=settings.hls_segment_duration,
-        grace=settings.stream_grace,
-        stop_cooldown=settings.stop_cooldown,
-        max_streams=settings.max_concurrent_streams,
-        max_viewers=settings.max_viewers_per_stream,
-        endlist_on_shutdown=settings.endlist_on_shutdown,
-    )
-
-
-def _rtmp_limits(settings: Settings) -> Limits:
-    return Limits(
-        min_chunk_size=settings.rtmp_min_chunk_size,
-        message=settings.rtmp_max_message_size,
-        partial_bytes=max(Limits().partial_bytes, 2 * settings.rtmp_max_message_size),
-        amf=AMFLimits(depth=settings.amf_max_depth, values=settings.amf_max_values),
-    )
-
-
-def _server_settings(settings: Settings) -> ServerSettings:
-    return ServerSettings(
-        handshake_timeout=settings.rtmp_handshake_timeout,
-        publish_timeout=settings.rtmp_publish_timeout,
-        first_media_timeout=settings.rtmp_first_media_timeout,
-        idle_timeout=settings.rtmp_idle_timeout,
-        max_ahead=settings.ingest_max_ahead,
-        max_connections=settings.rtmp_max_connections,
-        max_ungranted=settings.rtmp_max_connections_per_ip,
-    )
-
-
-def make_service(settings: Settings, reactor: Any, *, demo: bool = False) -> MultiService:
+def make_service(settings: Settings, reactor: Any, *, demo: bool = False) -> RapidRTMPService:
     """Make the server.
 
     Args:
@@ -271,6 +252,9 @@ def make_service(settings: Settings, reactor: Any, *, demo: bool = False) -> Mul
 
     Returns:
         The service, which listens when it is started.
+
+    Raises:
+        SettingError: a storage or a hook cannot be made.
     """
     service = RapidRTMPService(settings, reactor)
     if demo:
@@ -282,9 +266,13 @@ class _Demo(DemoPublisher):
     """Publishes the test card to our own server, and prints what to open."""
 
     def __init__(self, server: RapidRTMPService, reactor: Any) -> None:
-        super().__init__(reactor, self._own_url)
+        super().__init__(reactor, self._own_url, self._is_live)
         self._server = server
         self._is_announced = False
+
+    def _is_live(self) -> bool:
+        stream = self._server.manager.get(DEMO_KEY)
+        return stream is not None and stream.publication is not None
 
     async def _url(self, key: str, host: str) -> str:
         token = await self._server.tokens.issue(key)
@@ -302,4 +290,6 @@ class _Demo(DemoPublisher):
         return await self._url(DEMO_KEY, f"rtmp://localhost:{rtmp}")
 
     def _own_url(self) -> Deferred[str]:
+        if self._server.manager.draining:
+            return Deferred()  # the child was told to go, and has nowhere to come back to
         return Deferred.fromCoroutine(self._announced_url())

@@ -9,11 +9,28 @@ twistd imports this module before the reactor; only `makeService` may import it.
 import os
 import signal
 import sys
+from collections.abc import Callable, Mapping
+from time import monotonic
+from types import FrameType
+from typing import Any
 
 from twisted.application.service import IService, MultiService
+from twisted.internet.task import LoopingCall
+from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
+from twisted.python.components import Componentized
+from twisted.python.logfile import LogFile
 
-from rapidrtmp import __version__, config
+from rapidrtmp import __version__, config, steady_clock
+from rapidrtmp.descriptors import RESERVE, raise_limit
+from rapidrtmp.observability.logging import LogOutput
+
+_log = Logger()
+
+SAME_SIGNAL = 0.5
+"""Seconds."""
+CLOCK_LOOK = 10.0
+"""Seconds between two looks whether the machine's clock was set."""
 
 
 class StartError(SystemExit, Exception):
@@ -53,6 +70,10 @@ class Options(VersionedOptions):
         for row in config.TABLE
     ]
 
+    def opt_dump_rtmp(self, directory: str) -> None:
+        """Short for --rtmp-dump-dir."""
+        self["rtmp-dump-dir"] = directory
+
     def postOptions(self) -> None:
         """Read and check the settings into `settings`.
 
@@ -65,14 +86,39 @@ class Options(VersionedOptions):
             # Not a UsageError, before which twistd prints pages of help.
             raise StartError(error) from error
 
+    def reload(self) -> list[str]:
+        """Read the settings again: `settings` become those that are to be in force now.
+
+        Returns:
+            One line for each setting that changed but needs a restart.
+
+        Raises:
+            SettingError: a setting cannot be used; `settings` stay as they are.
+        """
+        self.settings, lines = config.reload(self.settings, os.environ, self)
+        return lines
+
 
 class StartedService(MultiService):
     """Holds the service, and turns a setting that fails at its start into a `StartError`."""
 
-    def __init__(self, service: IService) -> None:
-        """Hold one service."""
+    def __init__(self, service: IService, log_output: LogOutput | None = None) -> None:
+        """Hold one service.
+
+        Args:
+            service: the server.
+            log_output: what its log goes to; None when twistd sees to that.
+        """
         super().__init__()
+        self.log_output = log_output
         service.setServiceParent(self)
+
+    def setServiceParent(self, parent: Any) -> None:  # noqa: N802  (Service's name for it)
+        """Become a part of twistd's application, which then logs to our output."""
+        if isinstance(parent, Componentized) and self.log_output is not None:
+            # twistd looks for it when it begins to log; --logger still wins.
+            parent.setComponent(ILogObserver, self.log_output)
+        super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         """Start what may need root.
@@ -97,25 +143,138 @@ class StartedService(MultiService):
             raise StartError(error) from error
 
 
-def makeService(options: Options) -> IService:
+def makeService(options: Options) -> StartedService:
     """Make the whole server out of parsed options."""
     from twisted.internet import reactor
 
     # Only now: it imports Klein, which imports the reactor.
     from rapidrtmp.service import make_service
 
+    clock = steady_clock.install(reactor)
+    settings = options.settings
+    raise_limit(settings.rtmp_max_connections + settings.http_max_connections + RESERVE)
     try:
-        service = make_service(options.settings, reactor, demo=options.demo)
+        service = make_service(settings, reactor, demo=options.demo)
     except config.SettingError as error:
         raise StartError(error) from error
-    reactor.addSystemEventTrigger("before", "shutdown", end_at_next_signal)
-    return StartedService(service)
+    log_output = make_log_output(options, reactor)
+    parts = [] if log_output is None else [log_applier(log_output)]
+    parts.append(service.apply)
+    reactor.callWhenRunning(reload_at_hangup, options, reactor, parts)
+    reactor.callWhenRunning(stop_at_signal, reactor)
+    reactor.callWhenRunning(LoopingCall(clock.look).start, CLOCK_LOOK)
+    return StartedService(service, log_output)
 
 
-def end_at_next_signal() -> None:
-    """From the first signal on, let a second SIGINT or SIGTERM end the process at once.
+def make_log_output(options: Options, reactor: Any) -> LogOutput | None:
+    """Make the log's output, where twistd was told to log.
 
-    Left to the reactor, which is stopping already, it would be a traceback in the log.
+    Args:
+        options: parsed ones, of twistd or of our own command.
+        reactor: where SIGUSR1, as with twistd's own log, makes a new log file begin.
+
+    Returns:
+        The output, or None where that is twistd's own affair: syslog, and standard output that
+        a daemon does not have.
     """
+    twistd: Mapping[str, Any] = options.parent or {}
+    is_daemon = not twistd.get("nodaemon", True)
+    path = twistd.get("logfile") or ("twistd.log" if is_daemon else "-")
+    if twistd.get("syslog") or (path == "-" and is_daemon):
+        return None
+    stream: Any = sys.stdout
+    if path != "-":
+        file = stream = LogFile.fromFullPath(path)
+        # What is set already, twistd leaves alone.
+        if not signal.getsignal(signal.SIGUSR1):
+            signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(file.rotate))
+    output = LogOutput(stream, options.settings.log_format)
+    log_applier(output)(options.settings)
+    return output
+
+
+def log_applier(output: LogOutput) -> Callable[[config.Settings], None]:
+    """Give what applies settings to the log: its levels, and the secrets to keep out of it."""
+
+    def apply(settings: config.Settings) -> None:
+        output.set_levels(settings.log_level)
+        output.add_secrets(config.secrets(settings))
+
+    return apply
+
+
+def reload_at_hangup(
+    options: Options, reactor: Any, parts: list[Callable[[config.Settings], None]]
+) -> None:
+    """From now on, let SIGHUP read the settings again, or end a server that lost its terminal.
+
+    Args:
+        options: hold the settings.
+        reactor: where it is done.
+        parts: each applies new settings to a part of the server.
+    """
+    terminals = [number for number in range(3) if os.isatty(number)]
+
+    def hang_up() -> None:
+        if all(map(os.isatty, terminals)):
+            reload(options, parts)
+        else:
+            reactor.stop()
+
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(hang_up))
+
+
+def reload(options: Options, parts: list[Callable[[config.Settings], None]]) -> None:
+    """Read the settings again and apply them. Wrong ones change nothing, and are logged.
+
+    Args:
+        options: hold the settings.
+        parts: each applies new settings to a part of the server.
+    """
+    before = options.settings
+    try:
+        lines = options.reload()
+    except config.SettingError as error:
+        _log.error("nothing reloaded: {error}", error=str(error))
+        return
+    for apply in parts:
+        apply(options.settings)
+    changed = [
+        row.name
+        for row in config.TABLE
+        if getattr(options.settings, row.attribute) != getattr(before, row.attribute)
+    ]
+    _log.info("settings reloaded; changed: {names}", names=", ".join(changed) or "nothing")
+    for line in lines:
+        _log.warn("{line}", line=line)
+    if before.api_keys and not options.settings.api_keys:
+        _log.warn("no API_KEYS are left: the API answers every client on this machine")
+
+
+def stop_at_signal(reactor: Any) -> None:
+    """From now on, let SIGINT or SIGTERM stop the server, and the next one end it at once.
+
+    Left to the reactor, which is stopping already, the next one would be a traceback in the
+    log. One that follows in less than `SAME_SIGNAL` is taken for the same: whoever ends a
+    group of processes and the process itself sends two.
+
+    Args:
+        reactor: the one that runs.
+    """
+    stopping: list[float] = []
+
+    def note() -> None:
+        stopping.append(monotonic())
+
+    def act(number: int, frame: FrameType | None) -> None:
+        if not stopping:
+            note()
+            stop[number](number, frame)
+        elif monotonic() - stopping[0] >= SAME_SIGNAL:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    stop: dict[int, Any] = {}
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+        stop[number] = signal.signal(number, act)
+    reactor.addSystemEventTrigger("before", "shutdown", note)

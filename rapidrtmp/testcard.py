@@ -45,6 +45,10 @@ _BLOCK = 40
 _TITLE = "RAPIDRTMP"
 _TITLE_TOP, _CLOCK_TOP = 64, 128
 _TITLE_SCALE, _CLOCK_SCALE = 6, 8
+_BITS, _CHECK_BITS = 32, 8
+_CELL, _STRIP_HEIGHT = WIDTH // (_BITS + _CHECK_BITS), 8
+"""The strip at the lower edge, which programs read: see `clock_bits`."""
+_STRIP_TOP = HEIGHT - _STRIP_HEIGHT
 
 # Five columns by seven rows, a row in five bits.
 _GLYPHS = {
@@ -93,6 +97,20 @@ def _text(luma: bytearray, text: str, top: int, scale: int) -> None:
             y += 1
 
 
+def clock_bits(ms: int) -> str:
+    """Return what the strip at the lower edge shows, from left to right.
+
+    Forty cells of equal width, white for '1' and black for '0': the lower 32 bits of a time
+    in ms, highest first, and 8 that make the sum of the five octets a multiple of 256.
+
+    Args:
+        ms: unix time.
+    """
+    octets = (ms % (1 << _BITS)).to_bytes(4, "big")
+    check = -sum(octets) % (1 << _CHECK_BITS)
+    return "".join(f"{octet:08b}" for octet in (*octets, check))
+
+
 def _plane(component: int, divisor: int, level: int) -> bytearray:
     """Draw one plane of the background: colour bars with dark, colourless boxes."""
     width = WIDTH // divisor
@@ -100,6 +118,7 @@ def _plane(component: int, divisor: int, level: int) -> bytearray:
     plane = bytearray(bars * (HEIGHT // divisor))
     boxes = (
         (0, _BAND_TOP, WIDTH, _BAND_HEIGHT),
+        (0, _STRIP_TOP, WIDTH, _STRIP_HEIGHT),
         _box(_TITLE, _TITLE_TOP, _TITLE_SCALE),
         _box("00:00:00.0", _CLOCK_TOP, _CLOCK_SCALE),
     )
@@ -120,12 +139,12 @@ class Picture:
         self.cr = bytes(_plane(2, 2, 128))
         _text(self._background, _TITLE, _TITLE_TOP, _TITLE_SCALE)
 
-    def luma(self, number: int, clock: str) -> bytes:
+    def luma(self, number: int, now: float) -> bytes:
         """Draw the luma plane of a frame.
 
         Args:
             number: of the frame; the block crosses the picture once in two seconds.
-            clock: what the clock shows, of digits, ':' and '.'.
+            now: unix time that its clock shows, in the local time zone.
         """
         luma = bytearray(self._background)
         step = number % (2 * KEYFRAME_INTERVAL)
@@ -135,7 +154,10 @@ class Picture:
         top = _BAND_TOP + (_BAND_HEIGHT - _BLOCK) // 2
         for start in range(top * WIDTH + left, (top + _BLOCK) * WIDTH + left, WIDTH):
             luma[start : start + _BLOCK] = block
+        clock = time.strftime("%H:%M:%S", time.localtime(now)) + f".{int(now * 10) % 10}"
         _text(luma, clock, _CLOCK_TOP, _CLOCK_SCALE)
+        cells = (bytes([_WHITE if bit == "1" else _DARK]) for bit in clock_bits(int(now * 1000)))
+        luma[_STRIP_TOP * WIDTH :] = b"".join(cell * _CELL for cell in cells) * _STRIP_HEIGHT
         return bytes(luma)
 
 
@@ -170,11 +192,11 @@ def _pictures() -> Iterator[av.VideoFrame]:
     picture = Picture()
     number = 0
     while True:
-        now = time.time()
-        clock = time.strftime("%H:%M:%S", time.localtime(now)) + f".{int(now * 10) % 10}"
         frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
         for plane, samples in zip(
-            frame.planes, (picture.luma(number, clock), picture.cb, picture.cr), strict=True
+            frame.planes,
+            (picture.luma(number, time.time()), picture.cb, picture.cr),
+            strict=True,
         ):
             plane.update(samples)
         frame.time_base = Fraction(1, FRAME_RATE)

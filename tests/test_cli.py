@@ -1,23 +1,41 @@
-"""Tests for `rapidrtmp.cli`, `rapidrtmp.tap` and twistd's plug-in."""
+"""Tests for `rapidrtmp.cli`: the console command."""
 
 import io
+import json
 import os
-import signal
-import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 from unittest import mock
 
-from twisted.application.service import IServiceMaker, MultiService, Service
-from twisted.plugin import IPlugin
-from twisted.python.reflect import namedAny
-from twisted.python.usage import UsageError
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface.verify import verifyObject
 
-from rapidrtmp import __version__, cli, config, demo, tap
-from twisted.plugins import rapidrtmp_plugin
+from rapidrtmp import __version__, cli, config, demo
+from rapidrtmp.check.url import CannotCheck, Outcome
+from rapidrtmp.judge.finding import Report
+from rapidrtmp.replay import ReplayError
+from rapidrtmp.token_request import TokenError
 
 ONE_LINE = "rapidrtmp: HLS_MAX_SEGMENTS=1: must be a whole number from 3 to 1000"
+
+REACT = "twisted.internet.task.react"
+
+ANSWER = {
+    "publishUrl": "rtmp://localhost:1935/live/obs?token=abc",
+    "expiresAt": "2026-01-01T00:00:00Z",
+    "obs": {"server": "rtmp://localhost:1935/live", "streamKey": "obs?token=abc"},
+}
+
+
+def react(main: Callable[[object], Deferred[None]], *_: object) -> None:
+    """Run what needs no reactor."""
+    failures: list[Failure] = []
+    main(None).addErrback(failures.append)
+    for failure in failures:
+        failure.raiseException()
 
 
 class CommandTests(SynchronousTestCase):
@@ -63,6 +81,12 @@ class CommandTests(SynchronousTestCase):
                 self.assertIn(f"--{row.option}=", output)
                 self.assertIn(f"({row.name})", output)
 
+        _, output = self.run_command("check", "--help")
+        self.assertTrue(output.startswith("Usage: rapidrtmp check [<URL or file>] [options]\n"))
+        self.assertIn("--seconds=", output)
+        _, output = self.run_command("token", "--help")
+        self.assertTrue(output.startswith("Usage: rapidrtmp token <stream key> [options]\n"))
+
     def test_no_command(self) -> None:
         """Without a command the help is the error message."""
         message, _ = self.run_command()
@@ -76,6 +100,17 @@ class CommandTests(SynchronousTestCase):
             ["serve", "--bogus"],
             ["serve", "--http-addr"],
             ["serve", "x"],
+            ["token"],
+            ["replay"],
+            ["replay", "a", "b"],
+            ["token", "a", "b"],
+            ["token", "a", "--expires=0s"],
+            ["token", "a", "--expires=60"],
+            ["token", "a", "--server=localhost"],
+            ["check", "a", "b"],
+            ["check", "a", "--seconds=0"],
+            ["check", "a", "--seconds=nan"],
+            ["check", "a", "--segments=few"],
         ):
             message, _ = self.run_command(*arguments)
             self.assertTrue(str(message).startswith("rapidrtmp: "), message)
@@ -95,6 +130,118 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("HLS_MAX_SEGMENTS=7\n", output)
         self.assertIn("STREAM_GRACE=1m30s\n", output)
 
+    def test_config_hides_secrets(self) -> None:
+        """A secret is shown as set, and neither on standard output nor in a refusal."""
+        os.environ["API_KEYS"] = secret = "a-key-of-some-length"
+        _, output = self.run_command("config")
+        self.assertIn("API_KEYS=<set>\n", output)
+        self.assertNotIn(secret, output)
+        message, output = self.run_command("config", "--playback-secret", "short-secret")
+        self.assertEqual(output, "")
+        self.assertTrue(str(message).startswith("rapidrtmp: PLAYBACK_SECRET=<set>: must"), message)
+
+    def test_config_file(self) -> None:
+        """The configuration file can be an option."""
+        path = Path(self.mktemp())
+        path.write_text("HLS_MAX_SEGMENTS=7")
+        _, output = self.run_command("config", f"--config-file={path}")
+        self.assertIn("HLS_MAX_SEGMENTS=7\n", output)
+
+    def ask(self, *arguments: str) -> Any:
+        """Run the command token, and give what the server was asked with."""
+        with mock.patch.object(cli, "request_token", return_value=ANSWER) as request:
+            status, output = self.run_command("token", *arguments)
+        self.assertEqual(status, None)
+        self.assertIn("Stream Key  obs?token=abc\n", output)
+        return request.call_args.args
+
+    def test_token(self) -> None:
+        """It is asked for where the server is, by the key that is configured."""
+        key = "a-key-of-some-length"
+        asked = self.ask("obs", "--http-addr=0.0.0.0:8080")
+        self.assertEqual(asked, ("http://127.0.0.1:8080", "obs", "", None))
+        os.environ["API_KEYS"] = key
+        asked = self.ask("obs", "--expires=1h30m", "--http-addr=[::1]:9090")
+        self.assertEqual(asked, ("http://[::1]:9090", "obs", key, 5400))
+        asked = self.ask("--server=https://a.example/x/", "--api-key=other", "obs")
+        self.assertEqual(asked, ("https://a.example/x", "obs", "other", None))
+
+    def test_no_token(self) -> None:
+        """Why there is none is one line, and exit status 1."""
+        with mock.patch.object(cli, "request_token", side_effect=TokenError("no answer")):
+            self.assertEqual(self.run_command("token", "obs"), ("rapidrtmp: no answer", ""))
+        message, _ = self.run_command("token", "obs", "--http-addr=unix:/run/x")
+        self.assertIn("--server", str(message))
+
+    def check(self, *arguments: str, findings: Sequence[str] = ()) -> tuple[object, str]:
+        """Run the command check with an address, over an outcome with findings."""
+        report = Report()
+        for rule in findings:
+            report.add(rule, "a.m3u8:1", "something")
+        self.asked: list[object] = []
+
+        async def check_url(target: str, reactor: object, **options: object) -> Outcome:
+            if "none" in target:
+                raise CannotCheck("nothing there")
+            self.asked.append((target, options))
+            return Outcome(target, 2.0, report)
+
+        with (
+            mock.patch("rapidrtmp.check.url.check_url", check_url),
+            mock.patch(REACT, react),
+        ):
+            return self.run_command("check", *arguments)
+
+    def test_check_stream(self) -> None:
+        """A stream is judged without the settings; the exit status tells how it went."""
+        os.environ["HLS_MAX_SEGMENTS"] = "1"  # makes no sense, and does not matter
+        status, output = self.check("http://a/", "--seconds", "5", "--segments=3")
+        self.assertEqual(status, None)
+        self.assertEqual(self.asked, [("http://a/", {"seconds": 5.0, "segments": 3})])
+        self.assertTrue(output.startswith("ok "), output)
+        status, output = self.check("--json", "http://a/", findings=["tag-order"])
+        self.assertEqual(status, 1)
+        self.assertEqual(json.loads(output)["findings"][0]["rule"], "tag-order")
+        self.assertEqual(self.check("http://a/", findings=["http-cors"])[0], None)
+        self.assertEqual(self.check("http://a/", "--strict", findings=["http-cors"])[0], 1)
+        self.assertEqual(self.check("http://none/")[0], 2)
+
+    def test_check_rules(self) -> None:
+        """The rules can be printed."""
+        status, output = self.run_command("check", "--rules")
+        self.assertEqual(status, None)
+        self.assertIn("| `extinf-media` | ", output)
+
+    def test_replay(self) -> None:
+        """Options stand before or behind the file; the exit status tells how it went."""
+        asked: list[tuple[object, ...]] = []
+
+        async def replay(path: Path, server: str, token: str, *others: Any, fast: bool) -> bool:
+            asked.append((str(path), server, token, fast))
+            if token == "x":
+                raise ReplayError("no such token")
+            return fast
+
+        for name, stand_in in (("rapidrtmp.replay.replay", replay), (REACT, react)):
+            patched = mock.patch(name, stand_in)
+            patched.start()
+            self.addCleanup(patched.stop)
+        self.assertEqual(self.run_command("replay", "a.rtmpdump")[0], 1)
+        options = ["--to", "rtmp://b", "--fast"]
+        self.assertEqual(self.run_command("replay", *options, "a")[0], None)
+        self.assertEqual(self.run_command("replay", "a", *options)[0], None)
+        message, _ = self.run_command("replay", "a", "--token=x")
+        self.assertEqual(message, "rapidrtmp: no such token")
+        self.assertEqual(
+            asked,
+            [
+                ("a.rtmpdump", "rtmp://localhost:1935", "", False),
+                ("a", "rtmp://b", "", True),
+                ("a", "rtmp://b", "", True),
+                ("a", "rtmp://localhost:1935", "x", False),
+            ],
+        )
+
     def test_config_markdown(self) -> None:
         """The reference page can be printed."""
         _, output = self.run_command("config", "--markdown")
@@ -113,138 +260,6 @@ class CommandTests(SynchronousTestCase):
         (options,) = serve.call_args.args
         self.assertTrue(options.demo)
         self.assertEqual(options.settings.http_addr, ":9090")
-
-
-class Failing(Service):
-    """A service that a setting keeps from starting."""
-
-    def privilegedStartService(self) -> None:
-        """Fail."""
-        raise config.SettingError("HTTP_ADDR", ":80", "cannot listen there: Permission denied")
-
-    def startService(self) -> None:
-        """Fail."""
-        raise config.SettingError("STATE_DIR", "/x", "cannot be written: Permission denied")
-
-
-class TapTests(SynchronousTestCase):
-    """What twistd calls."""
-
-    def test_plugin(self) -> None:
-        """The plug-in is a maker of services and leads to `tap`."""
-        maker = rapidrtmp_plugin.rapidrtmp
-        verifyObject(IServiceMaker, maker)
-        verifyObject(IPlugin, maker)
-        self.assertEqual(maker.tapname, "rapidrtmp")
-        self.assertIs(namedAny(maker.module), tap)
-        self.assertIs(maker.options, tap.Options)
-
-    def test_options(self) -> None:
-        """Options are parsed into settings."""
-        options = tap.Options()
-        options.parseOptions(["--http-addr=127.0.0.1:0", "--auth-required=no"])
-        self.assertEqual(options.settings.http_addr, "127.0.0.1:0")
-        self.assertFalse(options.settings.auth_required)
-        self.assertFalse(options.demo)
-        self.assertTrue(cli.DemoOptions.demo)
-
-    def test_unknown_option(self) -> None:
-        """Twistd gets the error that it expects."""
-        self.assertRaises(UsageError, tap.Options().parseOptions, ["--bogus"])
-
-    def test_start_error(self) -> None:
-        """It is what twistd cleans up after, and ends the process without a traceback."""
-        error = self.assertRaises(
-            tap.StartError, tap.Options().parseOptions, ["--hls-max-segments=1"]
-        )
-        self.assertIsInstance(error, Exception)
-        self.assertIsInstance(error, SystemExit)
-        # What the interpreter prints to stderr, before it ends with status 1
-        self.assertEqual(error.code, ONE_LINE)
-
-    def test_failing_start(self) -> None:
-        """A setting that turns out unusable at the start ends it by its one line."""
-        started = tap.StartedService(Failing())
-        error = self.assertRaises(tap.StartError, started.privilegedStartService)
-        self.assertEqual(
-            error.code, "rapidrtmp: HTTP_ADDR=:80: cannot listen there: Permission denied"
-        )
-        error = self.assertRaises(tap.StartError, started.startService)
-        self.assertEqual(
-            error.code, "rapidrtmp: STATE_DIR=/x: cannot be written: Permission denied"
-        )
-
-    def test_holds_the_service(self) -> None:
-        """The service starts and stops with what twistd holds."""
-        inner = MultiService()
-        started = tap.StartedService(inner)
-        started.privilegedStartService()
-        started.startService()
-        self.assertTrue(inner.running)
-        started.stopService()
-        self.assertFalse(inner.running)
-
-    def test_make_service(self) -> None:
-        """Settings and the wish for a test card reach the composition root."""
-        from rapidrtmp import service
-
-        for options, wanted in ((tap.Options(), False), (cli.DemoOptions(), True)):
-            options.parseOptions(["--hls-max-segments=7"])
-            inner = MultiService()
-            with mock.patch.object(service, "make_service", return_value=inner) as make:
-                started = tap.makeService(options)
-            self.assertEqual(make.call_args.args[0], options.settings)
-            self.assertEqual(make.call_args.kwargs, {"demo": wanted})
-            self.assertIs(inner.parent, started)
-
-    def test_second_signal(self) -> None:
-        """Who is asked to stop for the second time stops at once, without a traceback."""
-        program = (
-            "import os, signal\n"
-            "from unittest import mock\n"
-            "from twisted.application.service import MultiService\n"
-            "from twisted.internet import defer, reactor\n"
-            "from rapidrtmp import service, tap\n"
-            "class Slow(MultiService):\n"
-            "    def stopService(self):\n"
-            "        os.kill(os.getpid(), signal.SIGTERM)\n"
-            "        return defer.Deferred()\n"
-            "options = tap.Options()\n"
-            "options.parseOptions([])\n"
-            "with mock.patch.object(service, 'make_service', return_value=Slow()):\n"
-            "    started = tap.makeService(options)\n"
-            "reactor.addSystemEventTrigger('before', 'shutdown', started.stopService)\n"
-            "reactor.callWhenRunning(os.kill, os.getpid(), signal.SIGTERM)\n"
-            "reactor.callLater(20, os._exit, 99)\n"
-            "reactor.run()\n"
-        )
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        ended = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True
-        )
-        self.assertEqual((ended.returncode, ended.stderr), (-signal.SIGTERM, b""))
-
-    def test_make_service_fails(self) -> None:
-        """A setting that cannot be used is one line also here."""
-        from rapidrtmp import service
-
-        options = tap.Options()
-        options.parseOptions([])
-        refusal = config.SettingError("STORAGE_DIR", "/x", "cannot be used")
-        with mock.patch.object(service, "make_service", side_effect=refusal):
-            error = self.assertRaises(tap.StartError, tap.makeService, options)
-        self.assertEqual(error.code, "rapidrtmp: STORAGE_DIR=/x: cannot be used")
-
-    def test_imports_no_reactor(self) -> None:
-        """Twistd can still choose the reactor after it has imported these modules."""
-        program = (
-            "import sys, rapidrtmp.tap, rapidrtmp.cli, twisted.plugins.rapidrtmp_plugin as p\n"
-            "p.rapidrtmp.options().parseOptions(['--http-addr=tcp:0'])\n"
-            "sys.exit('twisted.internet.reactor' in sys.modules)"
-        )
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        status = subprocess.run([sys.executable, "-c", program], env=environment).returncode
-        self.assertEqual(status, 0)
 
 
 class AnnouncementTests(SynchronousTestCase):

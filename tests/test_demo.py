@@ -1,10 +1,13 @@
 """Tests for `rapidrtmp.demo` and `rapidrtmp.testcard`."""
 
 import array
+import os
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
+import av
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
@@ -14,8 +17,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from rapidrtmp import demo, testcard
-from rapidrtmp.demo import DemoPublisher
+from rapidrtmp.demo import LOOK, DemoPublisher
 
+NOW = 1_800_000_000.25
 URL = "rtmp://127.0.0.1:1935/live/demo?token=" + 64 * "a"
 
 
@@ -74,7 +78,8 @@ class DemoPublisherTests(SynchronousTestCase):
         self.reactor = Reactor()
         self.asked = 0
         self.answer: Callable[[], Deferred[str]] = lambda: succeed(URL)
-        self.publisher = DemoPublisher(self.reactor, self.get_url)
+        self.is_published = True
+        self.publisher = DemoPublisher(self.reactor, self.get_url, lambda: self.is_published)
         self.publisher.startService()
 
     def get_url(self) -> Deferred[str]:
@@ -83,12 +88,13 @@ class DemoPublisherTests(SynchronousTestCase):
         return self.answer()
 
     def test_url_by_stdin(self) -> None:
-        """The token is neither in the arguments nor in the environment."""
+        """The token is neither in the arguments nor in the environment, nor is a setting there."""
+        self.patch(os, "environ", {"PATH": "/bin", "API_KEYS": "k", "TZ": "Asia/Tokyo"})
         self.reactor.advance(0)
         (process,) = self.reactor.processes
         self.assertEqual(process.arguments, [sys.executable, "-m", "rapidrtmp.testcard"])
         self.assertEqual(process.stdin, URL.encode() + b"\n")
-        self.assertNotIn(URL, str(process.env))
+        self.assertEqual(process.env, {"PATH": "/bin", "TZ": "Asia/Tokyo"})
         self.assertFalse(process.stdin_closed)
 
     def test_restart_with_growing_delay(self) -> None:
@@ -102,6 +108,24 @@ class DemoPublisherTests(SynchronousTestCase):
             self.reactor.advance(0.01)
             self.assertEqual(len(self.reactor.processes), started + 1)
         self.assertEqual(self.asked, 8)
+
+    def test_hangs(self) -> None:
+        """A child that publishes nothing for two looks is killed, and another one started."""
+        self.reactor.advance(0)
+        (process,) = self.reactor.processes
+        for is_published in (False, True, False):
+            self.is_published = is_published
+            self.reactor.advance(LOOK)
+            self.assertEqual(process.signals, [])
+        self.reactor.advance(LOOK)
+        self.assertEqual(process.signals, ["KILL"])
+        with capturedLogs() as events:
+            process.die()
+        self.assertIn("it hung, and was killed", str(events))
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.processes), 2)
+        self.reactor.advance(LOOK)
+        self.assertEqual(self.reactor.processes[1].signals, [])
 
     def test_steady_child_resets_delay(self) -> None:
         """After a child that worked for a while the delay starts over."""
@@ -181,16 +205,16 @@ class TestCardTests(SynchronousTestCase):
         """The planes are those of a 4:2:0 picture."""
         picture = testcard.Picture()
         area = testcard.WIDTH * testcard.HEIGHT
-        self.assertEqual(len(picture.luma(0, "12:34:56.7")), area)
+        self.assertEqual(len(picture.luma(0, NOW)), area)
         self.assertEqual((len(picture.cb), len(picture.cr)), (area // 4, area // 4))
 
     def test_clock_and_block_move(self) -> None:
         """Each frame differs from the one before; the same number and clock draw the same."""
         picture = testcard.Picture()
-        first = picture.luma(0, "12:34:56.7")
-        self.assertNotEqual(picture.luma(0, "12:34:56.8"), first)
-        self.assertNotEqual(picture.luma(1, "12:34:56.7"), first)
-        self.assertEqual(picture.luma(0, "12:34:56.7"), first)
+        first = picture.luma(0, NOW)
+        self.assertNotEqual(picture.luma(0, NOW + 0.1), first)
+        self.assertNotEqual(picture.luma(1, NOW), first)
+        self.assertEqual(picture.luma(0, NOW), first)
 
     def test_block_stays_inside(self) -> None:
         """The block reaches both edges and never leaves its band."""
@@ -198,12 +222,45 @@ class TestCardTests(SynchronousTestCase):
         width, top, height = testcard.WIDTH, testcard._BAND_TOP, testcard._BAND_HEIGHT
         lefts = set()
         for number in range(4 * testcard.KEYFRAME_INTERVAL):
-            luma = picture.luma(number, "00:00:00.0")
+            luma = picture.luma(number, NOW)
             band = luma[top * width : (top + height) * width]
             self.assertEqual(band.count(testcard._WHITE), testcard._BLOCK**2)
             row = luma[(top + height // 2) * width :][:width]
             lefts.add(row.index(testcard._WHITE))
         self.assertEqual((min(lefts), max(lefts)), (0, width - testcard._BLOCK))
+
+    def test_clock_of_programs(self) -> None:
+        """The strip at the lower edge is read as the time, also after a poor encoder."""
+        picture = testcard.Picture()
+        encoder = av.CodecContext.create("libx264", "w")
+        assert isinstance(encoder, av.VideoCodecContext)
+        encoder.width, encoder.height, encoder.pix_fmt = testcard.WIDTH, testcard.HEIGHT, "yuv420p"
+        encoder.time_base = Fraction(1, testcard.FRAME_RATE)
+        encoder.bit_rate = 150_000
+        encoder.options = {"preset": "ultrafast", "tune": "zerolatency"}
+        decoder = av.CodecContext.create("h264", "r")
+        assert isinstance(decoder, av.VideoCodecContext)
+        times = [NOW + number / testcard.FRAME_RATE for number in range(45)]
+        seen = []
+        for number, now in enumerate(times):
+            frame = av.VideoFrame(testcard.WIDTH, testcard.HEIGHT, "yuv420p")
+            planes = (picture.luma(number, now), picture.cb, picture.cr)
+            for plane, samples in zip(frame.planes, planes, strict=True):
+                plane.update(samples)
+            frame.pts, frame.time_base = number, encoder.time_base
+            for packet in encoder.encode(frame):
+                for shown in decoder.decode(packet):
+                    luma = shown.planes[0]
+                    row = bytes(luma)[(testcard.HEIGHT - 4) * luma.line_size :][: testcard.WIDTH]
+                    seen.append("".join("01"[value > 127] for value in row[8::16]))
+        expected = [testcard.clock_bits(int(now * 1000)) for now in times]
+        self.assertEqual(seen, expected[: len(seen)])
+        self.assertGreater(len(seen), 40)
+
+    def test_clock_bits(self) -> None:
+        """32 bits of the time in ms, and eight that make the octets' sum a multiple of 256."""
+        bits = testcard.clock_bits((5 << 32) + 0x01020304)
+        self.assertEqual(bits, "0000000100000010000000110000010011110110")
 
     def test_tone(self) -> None:
         """One second that can be repeated without a click, with a louder beginning."""
