@@ -1,18 +1,25 @@
-# The wheel is built apart, so that nothing of its build stays in the image.
+# The wheels are made apart, so that nothing of their build stays in the image. Both lists name
+# versions and checksums of all that there is; `make pins` writes them anew. Wheels alone: what builds
+# a source distribution is in no list.
 FROM python:3.13-slim AS build
 WORKDIR /src
+COPY deploy/image deploy/image
+RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r deploy/image/build.txt && \
+    pip wheel --no-cache-dir --require-hashes --only-binary :all: --wheel-dir /wheels \
+    -r deploy/image/requirements.txt
 COPY . .
-# There is no Node.js here: pip takes the one that the build asks for from its own index.
-RUN pip wheel --no-cache-dir --wheel-dir /wheels .
+# There is no Node.js here: the build takes the one of its own list.
+RUN pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir /wheels .
 
 FROM python:3.13-slim
 RUN useradd --uid 1000 --create-home rapidrtmp
 COPY --from=build /wheels /wheels
 # twistd --help writes the cache of plug-ins, which the user below may not.
-RUN pip install --no-cache-dir /wheels/*.whl && rm -r /wheels && twistd --help > /dev/null
+RUN pip install --no-cache-dir --no-index /wheels/*.whl && rm -r /wheels && twistd --help > /dev/null
 WORKDIR /app
 RUN mkdir -p /app/data/streams && chown -R rapidrtmp /app/data
-USER rapidrtmp
+# by number, so that whoever runs it can tell that it is not root
+USER 1000
 ENV STORAGE_DIR=/app/data/streams PYTHONUNBUFFERED=1
 VOLUME /app/data
 EXPOSE 8080 1935
