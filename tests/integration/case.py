@@ -27,9 +27,9 @@ class IntegrationTestCase(SynchronousTestCase):
         """Start a server with these environment variables."""
         return Server(self, settings)
 
-    def watch(self, server: Server, key: str = KEY) -> Viewer:
+    def watch(self, server: Server, key: str = KEY, query: str = "") -> Viewer:
         """Start a viewer, to be judged by `assert_clean`."""
-        viewer = Viewer(server.http_port, key)
+        viewer = Viewer(server.http_port, key, query)
         self.addCleanup(viewer.stop)
         return viewer
 
@@ -56,9 +56,9 @@ class IntegrationTestCase(SynchronousTestCase):
         url = server.rtmp_url(key, token, port=port)
         return publishers.ffmpeg(self, source, url, live=live, loop=loop)
 
-    def raw(self, server: Server) -> RawPublisher:
-        """Open a connection of the tests' own RTMP client."""
-        publisher = RawPublisher(server.rtmp_port)
+    def raw(self, server: Server, address: str = "127.0.0.1") -> RawPublisher:
+        """Open a connection of the tests' own RTMP client, from an address."""
+        publisher = RawPublisher(server.rtmp_port, address=address)
         self.addCleanup(publisher.close)
         return publisher
 

@@ -45,11 +45,18 @@ RECIPES: dict[str, list[str]] = {
     "video_only": ["-f", "lavfi", "-i", PICTURE, "-t", "6", *X264, *_gop(25, "bframes=2")],
     "rate_44100": _both(6, _gop(25), rate=44100),
     "rate_48000": _both(6, _gop(50, "bframes=2"), rate=48000),
+    "larger": _both(6, _gop(50, "bframes=0"), picture="testsrc2=size=640x360:rate=25", rate=44100),
     # noise that stands still: large key frames, small frames between them
     "big_keyframes": _both(
         3,
         [*_gop(10, "bframes=0"), "-qp", "24"],
         picture="testsrc2=size=3840x2160:rate=10,noise=alls=20",
+    ),
+    # 4 Mbit/s, a key frame a second
+    "heavy": _both(
+        4,
+        [*_gop(25, "bframes=0"), *("-b:v", "4M", "-maxrate", "4M", "-bufsize", "2M")],
+        picture="testsrc2=size=640x360:rate=25,noise=alls=40:allf=t",
     ),
     "long_gop": _both(26, _gop(250, "bframes=2")),
     # one key frame at the start and never again
@@ -132,6 +139,11 @@ class Tag(NamedTuple):
     def is_config(self) -> bool:
         """It carries a decoder configuration (AVC or AAC)."""
         return self.type_id in (8, 9) and len(self.body) > 1 and self.body[1] == 0
+
+    @property
+    def is_picture(self) -> bool:
+        """It carries AVC frames."""
+        return self.type_id == 9 and self.body[1] == 1
 
     @property
     def is_keyframe(self) -> bool:

@@ -9,7 +9,13 @@ from tests.integration.process import Child, tool
 
 
 def ffmpeg(
-    case: SynchronousTestCase, source: Path, url: str, *, live: bool = False, loop: bool = False
+    case: SynchronousTestCase,
+    source: Path,
+    url: str,
+    *,
+    live: bool = False,
+    loop: bool = False,
+    program: str = "",
 ) -> Child:
     """Publish a file as it is.
 
@@ -19,23 +25,25 @@ def ffmpeg(
         url: where to.
         live: in real time rather than as fast as the server takes it.
         loop: over and over.
+        program: its path, when not the system's.
     """
-    arguments = [tool("ffmpeg"), "-hide_banner", "-nostdin", "-loglevel", "verbose"]
+    arguments = [program or tool("ffmpeg"), "-hide_banner", "-nostdin", "-loglevel", "verbose"]
     arguments += ["-re"] if live else []
     arguments += ["-stream_loop", "-1"] if loop else []
     arguments += ["-i", str(source), "-map", "0", "-c", "copy", "-f", "flv", url]
     return _start(case, "ffmpeg", arguments)
 
 
-def rtmp2sink(case: SynchronousTestCase, url: str, copy: Path) -> Child:
+def rtmp2sink(case: SynchronousTestCase, url: str, copy: Path, *properties: str) -> Child:
     """Publish a test picture and tone with GStreamer's own RTMP (rtmp2sink).
 
     Args:
         case: the test; the child ends with it.
         url: where to.
         copy: gets a copy of the FLV that is sent.
+        properties: further ones of the element.
     """
-    return _gstreamer(case, ["rtmp2sink", f"location={url}"], copy)
+    return _gstreamer(case, ["rtmp2sink", f"location={url}", *properties], copy)
 
 
 def rtmpsink(case: SynchronousTestCase, url: str, copy: Path) -> Child:
@@ -52,13 +60,16 @@ def _gstreamer(case: SynchronousTestCase, sink: list[str], copy: Path) -> Child:
         f"audiotestsrc num-buffers={buffers * 48000 // 25 // 960} samplesperbuffer=960 "
         "! audio/x-raw,rate=48000,channels=2 ! audioconvert"
     )
-    pipeline = (
+    start = (
         "flvmux name=mux streamable=true ! tee name=both "
-        f"both. ! queue ! filesink location={copy} both. ! queue ! {' '.join(sink)} sync=false "
+        f"both. ! queue ! filesink location={copy} both. ! queue !"
+    )
+    sources = (
         f"{picture} ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! h264parse "
         f"! queue ! mux. {sound} ! voaacenc ! aacparse ! queue ! mux."
     )
-    return _start(case, sink[0], [tool("gst-launch-1.0"), *pipeline.split()])
+    pipeline = [*start.split(), *sink, "sync=false", *sources.split()]
+    return _start(case, sink[0], [tool("gst-launch-1.0"), *pipeline])
 
 
 def _start(case: SynchronousTestCase, name: str, arguments: list[str]) -> Child:

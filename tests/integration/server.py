@@ -26,6 +26,8 @@ SETTINGS = {
     "HLS_MAX_SEGMENTS": "500",
     # files are published as fast as they are read
     "INGEST_MAX_AHEAD": "0",
+    # a viewer that is still there does not hold up the end of a test
+    "DRAIN_TIMEOUT": "0s",
 }
 
 BAD_WORDS = ("Traceback (most recent call last)", "Unhandled", "never awaited")
@@ -57,7 +59,7 @@ def fetch(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
-    timeout: float = 20.0,
+    timeout: float = 60.0,
 ) -> Answer:
     """Make one HTTP request to the loopback interface.
 
@@ -179,20 +181,30 @@ class Server:
         method: str = "GET",
         *,
         headers: Mapping[str, str] | None = None,
-        timeout: float = 20.0,
+        timeout: float = 60.0,
     ) -> Answer:
         """Make a request without a body."""
         return fetch(self.http_port, path, method, headers, timeout=timeout)
 
-    def post(self, path: str, value: object = None) -> Answer:
+    def post(
+        self, path: str, value: object = None, *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """Post a JSON value."""
         return fetch(
             self.http_port,
             path,
             "POST",
-            {"Content-Type": "application/json"},
+            {"Content-Type": "application/json", **(headers or {})},
             None if value is None else json.dumps(value).encode(),
         )
+
+    def metric(self, name: str, labels: str = "") -> float:
+        """Read a metric, for example ``metric("x_total", 'stream_key="a"')``; 0 without it."""
+        start = f"{name}{{{labels}}} " if labels else f"{name} "
+        for line in self.get("/metrics").text.splitlines():
+            if line.startswith(start):
+                return float(line.removeprefix(start))
+        return 0.0
 
     def mint(self, key: str) -> str:
         """Get a publish token for a stream key."""
@@ -236,8 +248,16 @@ class Server:
         """
         if self._stopped:
             return
-        self._stopped = True
+        self.terminate()
+        self.wait_stopped(timeout)
+
+    def terminate(self) -> None:
+        """Send SIGTERM, and wait for nothing."""
         self.child.signal(signal.SIGTERM)
+
+    def wait_stopped(self, timeout: float = 15.0) -> None:
+        """Wait for the clean exit after `terminate`, and judge the log."""
+        self._stopped = True
         status = self.child.wait(timeout)
         expected = -signal.SIGTERM if self._form == "twistd" else 0
         self.case.assertEqual(status, expected, f"exit status {status}; log:\n{self.log[-3000:]}")

@@ -1,5 +1,6 @@
 """Playlists and segments over real HTTP: headers, ranges, conditions, errors, CORS."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ class MediaTests(IntegrationTestCase):
                 self.assertEqual(answer.headers["access-control-allow-origin"], "*")
                 self.check_type(path, answer)
                 self.check_head(answer, server.get(path, "HEAD"))
+                if path == viewer.path:
+                    continue  # each viewer's own: nothing that a cache could compare
                 tag = answer.headers["etag"]
                 unchanged = server.get(path, headers={"If-None-Match": tag})
                 self.assertEqual((unchanged.status, unchanged.body), (304, b""))
@@ -47,7 +50,10 @@ class MediaTests(IntegrationTestCase):
         kind = "application/vnd.apple.mpegurl" if playlist else "video/mp4"
         self.assertEqual(answer.headers["content-type"], kind)
         caching = answer.headers["cache-control"]
-        if playlist:
+        if path.endswith("/index.m3u8"):
+            self.assertEqual(caching, "private, no-cache")
+            self.assertNotIn("etag", answer.headers)
+        elif playlist:
             self.assertEqual(caching, "no-cache")
         else:
             self.assertIn("max-age=31536000", caching)
@@ -57,7 +63,7 @@ class MediaTests(IntegrationTestCase):
         """HEAD is GET without the body."""
         self.assertEqual((head.status, head.body), (200, b""))
         for name in ("content-length", "content-type", "etag", "cache-control"):
-            self.assertEqual(head.headers[name], got.headers[name], name)
+            self.assertEqual(head.headers.get(name), got.headers.get(name), name)
         self.assertEqual(int(got.headers["content-length"]), len(got.body))
 
     def check_ranges(self, path: str, body: bytes, get: Callable[..., Answer]) -> None:
@@ -136,7 +142,7 @@ class MediaTests(IntegrationTestCase):
         publisher.publish(f"{KEY}?token={server.mint(KEY)}")
         begun = time.monotonic()
         answer = server.get(f"/live/{KEY}/index.m3u8")
-        self.assertLess(time.monotonic() - begun, 9.5)
+        self.assertLess(time.monotonic() - begun, 10)
         self.assertEqual(answer.status, 503)
         self.assertGreater(int(answer.headers["retry-after"]), 0)
         self.assertEqual(answer.headers["access-control-allow-origin"], "*")
@@ -147,7 +153,10 @@ class MediaTests(IntegrationTestCase):
         """Thirty requests for one playlist at once: one answer for all."""
         server = self.serve(STREAM_GRACE="60s")
         self.publish(server, "plain", server.mint(KEY)).succeed()
-        path = f"/live/{KEY}/index.m3u8"
+        viewer = self.watch(server)
+        viewer.wait_segments(5)
+        viewer.stop()
+        path = viewer.leading.path
         answers: list[Answer] = []
         threads = [
             threading.Thread(target=lambda: answers.append(server.get(path))) for _ in range(30)
@@ -165,7 +174,11 @@ class MediaTests(IntegrationTestCase):
         """One viewer too many gets 503 with Retry-After; the others go on."""
         server = self.serve(MAX_VIEWERS_PER_STREAM="2", STREAM_GRACE="60s")
         self.publish(server, "plain", server.mint(KEY)).succeed()
-        path = f"/live/{KEY}/index.m3u8"
+        multivariant = server.get(f"/live/{KEY}/index.m3u8").text
+        session = re.search(r"[0-9a-f]{16}(\.[0-9a-f]{32})/video1", multivariant)
+        assert session is not None
+        # without a session in the address, address and User-Agent are what a viewer is
+        path = f"/live/{KEY}/{session[0].replace(session[1], '')}.m3u8"
         statuses = [
             server.get(path, headers={"User-Agent": f"player {number}"}).status
             for number in (1, 2, 3, 1)

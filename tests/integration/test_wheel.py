@@ -1,16 +1,13 @@
 """The wheel, built as a user's pip builds it on a machine without Node.js."""
 
 import os
-import shutil
 import sys
 import zipfile
 from pathlib import Path
 
 from tests.integration.case import IntegrationTestCase
-from tests.integration.process import ROOT, Child, python_environment
-
-SOURCES = ("rapidrtmp", "twisted")
-VENDOR = "rapidrtmp/web/static/vendor/"
+from tests.integration.process import ROOT, Child
+from tests.integration.wheel import SOURCES, VENDOR, build_wheel
 
 
 class WheelTests(IntegrationTestCase):
@@ -18,35 +15,25 @@ class WheelTests(IntegrationTestCase):
 
     timeout = 300
 
-    def build(self, **settings: str) -> tuple[Child, Path]:
-        """Build a wheel of a copy of the tree, with an empty PATH, into a new directory."""
+    def build(self, **environment: str) -> tuple[Child, Path]:
+        """Build a wheel with an empty PATH."""
         directory = self.temporary()
-        tree = directory / "tree"
-        tree.mkdir()
-        for path in ROOT.iterdir():
-            if path.is_file() and not path.name.startswith("."):
-                shutil.copy(path, tree)
-        # What npm brought to an editable install is no source.
-        ignored = shutil.ignore_patterns("__pycache__", "vendor", "dropin.cache")
-        for name in SOURCES:
-            shutil.copytree(ROOT / name, tree / name, ignore=ignored)
         empty = directory / "bin"
         empty.mkdir()
-        wheels = directory / "wheels"
-        child = Child(
-            [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(wheels), "."],
-            directory / "pip.log",
-            environment=python_environment(**settings) | {"PATH": str(empty)},
-            directory=tree,
-        )
+        child, wheels = build_wheel(directory, PATH=str(empty), **environment)
         self.addCleanup(child.kill)
         return child, wheels
 
-    def test_contents(self) -> None:
+    def test_wheels(self) -> None:
+        """One with hls.js, unless RAPIDRTMP_NO_NPM=1 asks for one without; both at a time."""
+        contents = [self.build(**more) for more in ({}, {"RAPIDRTMP_NO_NPM": "1"})]
+        for (child, wheels), judge in zip(contents, (self.contents, self.without_npm), strict=True):
+            child.succeed(240)
+            (path,) = wheels.iterdir()
+            judge(path)
+
+    def contents(self, path: Path) -> None:
         """It has hls.js with its licence, every module, and the plug-in that twistd finds."""
-        child, wheels = self.build()
-        child.succeed(240)
-        (path,) = wheels.iterdir()
         installed = self.temporary() / "site"
         with zipfile.ZipFile(path) as wheel:
             names = set(wheel.namelist())
@@ -74,11 +61,8 @@ class WheelTests(IntegrationTestCase):
         )
         self.assertIn("    rapidrtmp  ", twistd.succeed())
 
-    def test_without_npm(self) -> None:
-        """RAPIDRTMP_NO_NPM=1 builds it without hls.js, and nothing else ever does."""
-        child, wheels = self.build(RAPIDRTMP_NO_NPM="1")
-        child.succeed(240)
-        (path,) = wheels.iterdir()
+    def without_npm(self, path: Path) -> None:
+        """It has no hls.js, and all the rest."""
         with zipfile.ZipFile(path) as wheel:
             names = wheel.namelist()
         self.assertEqual([name for name in names if name.startswith(VENDOR)], [])

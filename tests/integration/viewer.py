@@ -3,13 +3,22 @@
 import threading
 import time
 from dataclasses import dataclass, field
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
+from rapidrtmp.judge.finding import Report
+from rapidrtmp.judge.multivariant import Multivariant, read_multivariant
+from rapidrtmp.judge.presentation import PresentationJudge
+from rapidrtmp.judge.rendition import RenditionJudge
+from rapidrtmp.judge.rules import ERROR
 from tests.hls import checker as hls
 from tests.integration.process import wait_for
 from tests.integration.server import Answer, fetch
 from tests.isobmff import checker as isobmff
 
+OF_THE_ENCODER = "playlist-stale"
+"""The rule that a stream breaks whose encoder is away: tests take it away."""
+OF_A_RESTART = "playlist-short"
+"""The rule that a server breaks which starts again: it does not list what it listed before."""
 INTERVAL = 0.15
 """Seconds between two fetches of a media playlist."""
 
@@ -20,6 +29,9 @@ class Rendition:
 
     path: str
     last: hls.MediaPlaylist
+    judge: RenditionJudge
+    judged: int = -1
+    """The newest segment that the standards judge has seen."""
     segments: dict[int, hls.MediaSegment] = field(default_factory=dict)
 
     @property
@@ -31,17 +43,23 @@ class Rendition:
 class Viewer:
     """Follows a stream in a thread of its own and keeps what it saw and what was wrong.
 
-    Each playlist is judged by the checker of tests/hls, alone and against the one before;
-    any answer but 200, once the first playlist is there, is a problem.
+    Each playlist is judged by the checker of tests/hls, alone and against the one before, and
+    all of it by the standards judge; any answer but 200, once the first playlist is there, is
+    a problem.
     """
 
-    def __init__(self, port: int, key: str) -> None:
-        self.path = f"/live/{key}/index.m3u8"
+    def __init__(self, port: int, key: str, query: str = "") -> None:
+        self.path = f"/live/{key}/index.m3u8{query}"
         self.problems: list[str] = []
         self.renditions: list[Rendition] = []
         """The media playlists, in the order of the multivariant playlist's variants first."""
         self.files: dict[str, bytes] = {}
-        """Init and media segments by path."""
+        """Init and media segments by path, or by URL where a playlist names another server's."""
+        self.report = Report()
+        """What the standards judge found."""
+        self.multivariant: Multivariant | None = None
+        self.was_outage = False
+        """The server was down at some time."""
         self.outage = threading.Event()
         """Set while the server is known to be down: no answer and 503 are no problem then."""
         self._port = port
@@ -57,15 +75,30 @@ class Viewer:
     def judge(self) -> list[str]:
         """Stop looking, judge the segments, and give every problem that was met."""
         self.stop()
+        judges = {rendition.path: rendition.judge for rendition in self.renditions}
+        PresentationJudge(self.multivariant, judges, self.report).finish()
+        excused = {OF_THE_ENCODER, OF_A_RESTART if self.was_outage else ""}
+        for found in self.report.findings:
+            if found.rule.severity == ERROR and found.rule.name not in excused:
+                self._problem(f"{found.rule.name}: {found.where}: {found.words}")
         for rendition in self.renditions:
             # what was missed, where a window moved faster than it was looked at, splits a run
             runs: dict[tuple[int, int], list[hls.MediaSegment]] = {}
-            for index, (sequence, segment) in enumerate(sorted(rendition.segments.items())):
+            seen = sorted(rendition.segments.items())
+            if self.was_outage:
+                # what was listed in the moment before the server was killed went with it
+                lost = [each for each in seen if not self._has(rendition, each[1])]
+                if len(lost) == 1:
+                    seen.remove(lost[0])
+            for index, (sequence, segment) in enumerate(seen):
                 if not segment.is_gap:
                     runs.setdefault((segment.discontinuity, sequence - index), []).append(segment)
             for run in runs.values():
                 self._judge_run(rendition, run)
         return self.problems
+
+    def _has(self, rendition: Rendition, segment: hls.MediaSegment) -> bool:
+        return segment.is_gap or urljoin(rendition.path, segment.uri) in self.files
 
     def _judge_run(self, rendition: Rendition, run: list[hls.MediaSegment]) -> None:
         base = rendition.path
@@ -135,21 +168,23 @@ class Viewer:
         except hls.CheckError as error:
             self._problem(f"{error}\n{answer.text}")
             return
+        self.multivariant = read_multivariant(answer.body, "index.m3u8", self.report)
         uris = [variant.uri for variant in multivariant.variants]
         uris += [audio.uri for audio in multivariant.audio]
         renditions = []
         for uri in dict.fromkeys(uris):
             path = urljoin(self.path, uri)
-            playlist = self._playlist(path)
+            judge = RenditionJudge(uri, self.report)
+            playlist = self._playlist(path, judge)
             if playlist is None:
                 return
-            rendition = Rendition(path, playlist)
+            rendition = Rendition(path, playlist, judge)
             self._learn(rendition, playlist)
             renditions.append(rendition)
         self.renditions = renditions
 
     def _refresh(self, rendition: Rendition) -> None:
-        playlist = self._playlist(rendition.path)
+        playlist = self._playlist(rendition.path, rendition.judge)
         if playlist is None:
             return
         try:
@@ -159,10 +194,11 @@ class Viewer:
         self._learn(rendition, playlist)
         rendition.last = playlist
 
-    def _playlist(self, path: str) -> hls.MediaPlaylist | None:
+    def _playlist(self, path: str, judge: RenditionJudge) -> hls.MediaPlaylist | None:
         answer = self._fetch(path)
         if answer is None:
             return None
+        judge.receive_playlist(answer.body, time.time())
         try:
             return hls.parse_media_playlist(answer.body)
         except hls.CheckError as error:
@@ -178,11 +214,30 @@ class Viewer:
                     if answer is not None:
                         self.files[path] = answer.body
             rendition.segments.setdefault(segment.sequence, segment)
+        for segment in playlist.segments:
+            self._judge_segment(rendition, segment)
+
+    def _judge_segment(self, rendition: Rendition, segment: hls.MediaSegment) -> None:
+        """Let the standards judge see a segment, once it is there."""
+        judge, playlist = rendition.judge, rendition.judge.playlist
+        body = self.files.get(urljoin(rendition.path, segment.uri))
+        if segment.sequence <= rendition.judged or body is None or playlist is None:
+            return
+        listed = next(each for each in playlist.segments if each.sequence == segment.sequence)
+        init = self.files.get(urljoin(rendition.path, segment.map_uri))
+        if listed.map is not None and init is not None and not judge.knows_map(listed.map):
+            judge.receive_map(listed.map, init)
+        judge.receive_segment(listed, body)
+        rendition.judged = segment.sequence
 
     def _fetch(self, path: str, *, waiting: bool = False) -> Answer | None:
+        url = urlsplit(path)
+        wanted = f"{url.path}?{url.query}" if url.query else url.path
         try:
-            answer = fetch(self._port, path)
+            # All servers of the tests are on the loopback interface.
+            answer = fetch(url.port or self._port, wanted)
         except OSError as error:
+            self.was_outage = self.was_outage or self.outage.is_set()
             if not self.outage.is_set():
                 self._problem(f"{path}: {error}")
             return None

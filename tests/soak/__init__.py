@@ -1,0 +1,1 @@
+"""Load that comes and goes for as long as is wanted, with faults; what must hold at its end."""
