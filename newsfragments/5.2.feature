@@ -1,0 +1,1 @@
+HLS packaging costs a third less: a segment is kept, stored and served in the parts that it was made in and never joined, fragments are packed in one go, and what playlists say of a segment is written once.

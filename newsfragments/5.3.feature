@@ -1,0 +1,1 @@
+Taking streams in costs less: many publishers are read from in rounds, and a frame takes a third fewer steps from the socket to the outputs. `HLS_ENABLED=false` for servers that only relay. An output of a stream that fails is taken off and ended, and the publisher and the others go on.

@@ -1,0 +1,1 @@
+Benchmarks: `make bench` measures CPU time, memory and latency of ingest, packaging, fan-out and HTTP, beside nginx-rtmp and Node-Media-Server where they are installed, and how cost grows; `python -m benchmarks.compare` tells whether a commit made a part of the code dearer.

@@ -1,0 +1,1 @@
+HTTP delivery at about half of the CPU time: usual requests of players are read at a glance, answers go to the socket at once with a header made once for each file, and media is not copied on its way. A client that sends request after request for parts, but reads no answer, is read from no more: it could make the server keep any amount of them.

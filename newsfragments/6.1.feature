@@ -1,0 +1,1 @@
+`MEMORY_BUDGET` bounds what the media of all streams takes in memory, by itself to a part of what the container or the machine has: playlists of the largest streams get shorter, down to three target durations, and grow again; when they can get no shorter, further streams are refused with words that say so, and live ones are never cut. Metrics, `/ready` and the log tell of it.
