@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 from configparser import ConfigParser
 from contextlib import redirect_stdout
@@ -190,6 +191,36 @@ class RunTestsTests(SynchronousTestCase):
         ]
         for output, counts in cases:
             self.assertEqual(run_tests.count(output), counts, output)
+
+    def test_failures(self) -> None:
+        """The tests that failed are named, those that failed alike, too."""
+        run_tests = load("tools/run_tests.py")
+        output = """
+            [FAIL]
+            Traceback (most recent call last):
+              File "tests/a.py", line 1, in test_1
+            twisted.trial.unittest.FailTest: 1 != 2
+            tests are hard
+
+            tests.integration.test_a.ATests.test_1
+            ===============================================================================
+            [ERROR]
+            Failure: twisted.internet.defer.TimeoutError: too long
+
+            tests.b.test_b.BTests.test_2
+            tests.b.test_b.BTests.test_3
+            -------------------------------------------------------------------------------
+            Ran 9 tests in 1.000s
+        """
+        names = [
+            "integration.test_a.ATests.test_1",
+            "b.test_b.BTests.test_2",
+            "b.test_b.BTests.test_3",
+        ]
+        self.assertEqual(
+            run_tests.failures(textwrap.dedent(output)), [f"tests.{name}" for name in names]
+        )
+        self.assertEqual(run_tests.failures("Ran 9 tests in 1.000s\n\nPASSED (successes=9)"), [])
 
     def test_every_test_runs(self) -> None:
         """Each test module of the tree belongs to one suite; those that come first are there."""

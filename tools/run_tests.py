@@ -54,6 +54,12 @@ REAL_CLIENTS = {
 # The end of trial's output: PASSED (skips=1, successes=20)
 _SUMMARY = re.compile(r"^(?:PASSED|FAILED)(?: \((?P<counts>.*)\))?$", re.MULTILINE)
 _RAN = re.compile(r"^Ran (\d+) tests in ", re.MULTILINE)
+# What it tells of a test that failed ends with the names of all that failed so.
+_FAILED = re.compile(r"^\[(?:FAIL|ERROR)\]$.*?^(tests\.\S+(?:\ntests\.\S+)*)$", re.M | re.S)
+
+
+_failures: list[str] = []
+"""Tests that failed, to be named at the end: often no more than the last lines are kept."""
 
 
 def count(output: str) -> Counter[str] | None:
@@ -70,6 +76,11 @@ def count(output: str) -> Counter[str] | None:
     failed = counts["failures"] + counts["errors"] + counts["unexpectedSuccesses"]
     skipped = counts["skips"] + counts["expectedFailures"]
     return Counter(passed=counts["successes"], failed=failed, skipped=skipped)
+
+
+def failures(output: str) -> list[str]:
+    """Name the tests that failed, of what trial printed."""
+    return [name for found in _FAILED.finditer(output) for name in found[1].split()]
 
 
 def run(command: list[str], seconds: float) -> tuple[int, str]:
@@ -137,6 +148,7 @@ def test(suite: str) -> Counter[str]:
         "soak": trial,
     }[suite]
     status, output = run([sys.executable, *runner, *modules(suite)], TIME_LIMITS[suite])
+    _failures.extend(failures(output))
     counts = count(output)
     if counts is None:
         print(f"the {suite} tests did not come to their end (exit status {status})")
@@ -179,6 +191,8 @@ def main() -> None:
             print("--- coverage of the unit tests", flush=True)
             run([sys.executable, "-m", "coverage", "combine", "--quiet"], 60)
             run([sys.executable, "-m", "coverage", "report"], 60)
+        for name in dict.fromkeys(_failures):
+            print(f"failed: {name}")
         skipped = f", {total['skipped']} skipped" if total["skipped"] else ""
         print(f"{total['passed']} passed, {total['failed']} failed{skipped}", flush=True)
     sys.exit(1 if total["failed"] else 0)
