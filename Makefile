@@ -68,7 +68,8 @@ bench-quick: $(VENV)/.installed-dev
 	@exec $(BIN)/python -m benchmarks quick
 
 docs: $(VENV)/.installed-dev
-	$(BIN)/rapidrtmp config --markdown > docs/settings.md
+	$(BIN)/rapidrtmp config --markdown > docs/reference/settings.md
+	$(BIN)/python -m rapidrtmp.observability.metrics_reference > docs/reference/metrics.md
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
 
 clean:

@@ -1,13 +1,13 @@
 """Measures RapidRTMP, and other servers beside it, on this machine.
 
-    python -m benchmarks         everything, an hour or less; writes docs/performance-results.*
+    python -m benchmarks         all, an hour or less; writes docs/topics/performance-results.*
     python -m benchmarks quick   the main points once, about three minutes
     python -m benchmarks fanout --players 100
     python -m benchmarks ingest --streams 30 --server rapidrtmp --server before=../other-checkout
 
 What is measured is the server's own CPU time, of its whole process tree, so that other work on
 the machine disturbs it little. Servers that are compared are started in alternation.
-docs/performance.md says how to read the numbers.
+docs/topics/performance.md says how to read the numbers.
 """
 
 import argparse
@@ -141,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--windows", type=int, default=2, help="windows of each start (2)")
     common.add_argument("--seconds", type=float, default=4.0, help="of a window (4)")
     common.add_argument("--warm", type=float, default=4.0, help="seconds before the first (4)")
-    common.add_argument("--docs", action="store_true", help="write them into docs/, too")
+    common.add_argument("--docs", action="store_true", help="write them into docs/topics, too")
     common.add_argument("--json", type=Path, help="where the results go, too")
     commands = made.add_subparsers(dest="work", metavar="WORK")
     for name, run in {"all": everything, "quick": quick, **WORKS}.items():
@@ -153,7 +153,7 @@ def parser() -> argparse.ArgumentParser:
                 command.add_argument(f"--{option}", type=int, nargs="+", metavar="N")
             else:
                 command.set_defaults(**{option: None})
-    words = "write docs/performance-results.md anew of the data beside it"
+    words = "write docs/topics/performance-results.md anew of the data beside it"
     commands.add_parser("report", help=words, description=words)
     return made
 
@@ -163,7 +163,7 @@ def main() -> int:
     arguments = parser().parse_args(sys.argv[1:] or ["all"])
     # servers end with it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    docs = ROOT / "docs"
+    docs = ROOT / "docs" / "topics"
     if arguments.work == "report":
         results = json.loads((docs / "performance-results.json").read_text())
         report.write(docs, results, report.markdown(results))

@@ -12,7 +12,11 @@ from rapidrtmp.judge import rules
 from rapidrtmp.observability import table as metrics
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+KINDS = ("tutorial", "howto", "topics", "reference")
+"""Each page is of one kind, in the directory of that name."""
+PAGES = [ROOT / "README.md", DOCS / "index.md"]
+PAGES += [page for kind in KINDS for page in sorted((DOCS / kind).glob("*.md"))]
 
 ROWS = {row.name: row for row in TABLE}
 
@@ -63,6 +67,11 @@ def links(page: Path) -> Iterator[tuple[str, str]]:
             yield path, anchor
 
 
+def index() -> str:
+    """Give the page that the others hang on."""
+    return (DOCS / "index.md").read_text()
+
+
 class DocsTests(SynchronousTestCase):
     def test_settings(self) -> None:
         """Every word in code that looks like a setting is one, and a value shown can be used."""
@@ -101,21 +110,22 @@ class DocsTests(SynchronousTestCase):
         parser = ConfigParser()
         parser.read(ROOT / "setup.cfg")
         layers = parser["importlinter:contract:stairs"]["layers"].strip().splitlines()
-        page = (ROOT / "docs" / "architecture.md").read_text()
+        page = (DOCS / "topics" / "architecture.md").read_text()
         shown = page.partition("## The rooms")[2].partition("Pure rooms")[0]
         rooms = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in shown.splitlines()[6:-1]]
         self.assertEqual(rooms, [re.findall(r"\w+", layer) for layer in layers])
 
     def test_pages(self) -> None:
-        """Every page is in the table of contents."""
-        listed = (ROOT / "docs" / "index.md").read_text().splitlines()
-        for page in PAGES[1:]:
-            if page.stem != "index":
-                self.assertIn(page.stem, listed)
+        """Every page is in the table of contents, once, and every page is of a kind."""
+        listed = re.findall(rf"^(?:{'|'.join(KINDS)})/[\w-]+$", index(), re.MULTILINE)
+        there = [str(page.relative_to(DOCS).with_suffix("")) for page in PAGES[2:]]
+        self.assertEqual(sorted(listed), sorted(there))
+        found = {page for page in DOCS.rglob("*.md") if "_build" not in page.parts}
+        self.assertEqual(found - set(PAGES), set())
 
     def test_limits(self) -> None:
         """The page on operating says of every limit what happens above it."""
-        page = (ROOT / "docs" / "operating.md").read_text()
+        page = (DOCS / "howto" / "operating.md").read_text()
         told = set()
         for line in page.splitlines():
             told |= {name for name, _ in SETTING.findall(line) if line.startswith("| `")}
@@ -125,7 +135,7 @@ class DocsTests(SynchronousTestCase):
 
     def test_check_rules(self) -> None:
         """The page on checking has the rules as the code has them."""
-        page = (ROOT / "docs" / "checking.md").read_text()
+        page = (DOCS / "howto" / "checking.md").read_text()
         self.assertEqual(
             page.partition("## The rules")[2].partition("###")[2], rules.markdown()[3:]
         )

@@ -10,7 +10,7 @@ from tests.faults.test_catalogue import exists, methods
 from tests.test_docs import anchors, links
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "threat-model.md"
+PAGE = ROOT / "docs" / "topics" / "threat-model.md"
 POLICY = ROOT / "SECURITY.md"
 ALL_OF = ("test_known_attacks", "test_doors", "auth.test_guessing")
 """Modules of whose tests none may be missing there."""
@@ -55,7 +55,8 @@ class ThreatModelTests(SynchronousTestCase):
         text = POLICY.read_text()
         targets = list(links(POLICY))
         self.assertEqual(
-            {path for path, _ in targets}, {"docs/threat-model.md", "docs/security.md"}
+            {path for path, _ in targets},
+            {"docs/topics/threat-model.md", "docs/topics/security.md"},
         )
         for path, anchor in targets:
             self.assertTrue(not anchor or anchor in anchors((ROOT / path).read_text()))

@@ -137,7 +137,7 @@ class AuthenticatorTests(SynchronousTestCase):
 class DocumentationTests(SynchronousTestCase):
     def test_snippet(self) -> None:
         """What the documentation has one sign with makes a good signature."""
-        page = Path(__file__).parents[2] / "docs" / "viewers.md"
+        page = Path(__file__).parents[2] / "docs" / "topics" / "viewers.md"
         (snippet,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
         names: dict[str, Any] = {}
         exec(compile(snippet, str(page), "exec"), names)

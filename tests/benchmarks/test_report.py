@@ -120,7 +120,7 @@ class PlotTests(SynchronousTestCase):
 class PageTests(SynchronousTestCase):
     def test_page(self) -> None:
         """The page in the documentation is what its data say, with the plots of them."""
-        docs = ROOT / "docs"
+        docs = ROOT / "docs" / "topics"
         results = json.loads((docs / "performance-results.json").read_text())
         place = Path(self.mktemp())
         place.mkdir()

@@ -1,4 +1,4 @@
-"""Writes the table of docs/codecs.md: ``python -m tests.browser.codec_table``.
+"""Writes the table of docs/reference/codecs.md: ``python -m tests.browser.codec_table``.
 
 Publishes every row, and looks at what ffprobe and Chromium make of it.
 """

@@ -121,7 +121,7 @@ class MetadataTests(IntegrationTestCase):
 
     def insert(self, server: Server) -> None:
         """Put one of each kind in, as the documentation does it."""
-        text = (ROOT / "docs" / "metadata.md").read_text()
+        text = (ROOT / "docs" / "topics" / "metadata.md").read_text()
         [block] = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
         script = block.replace("http://localhost:8080", server.url("")).replace("show", KEY)
         script = script.replace("curl", f"{tool('curl')} --fail-with-body")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "fault-catalogue.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "fault-catalogue.md"
 _ROW = re.compile(r"^\| ([A-Z]\d+) \|[^|]+\|([^|]+)\|([^|]+)\|$", re.MULTILINE)
 _TEST = re.compile(r"`((?:\w+\.)+\w+\.test_\w+)`")
 _LOST = re.compile(r"^tests\.((?:\w+\.)+\w+\.test_\w+)$", re.MULTILINE)

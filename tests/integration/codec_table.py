@@ -1,4 +1,4 @@
-"""What is published in which codecs, and what comes of it: the table of docs/codecs.md."""
+"""What is published in which codecs, and what comes of it: table of docs/reference/codecs.md."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ from tests.integration.server import Server
 from tests.integration.viewer import Rendition, Viewer
 from tests.isobmff.checker import parse_init
 
-PAGE = ROOT / "docs" / "codecs.md"
+PAGE = ROOT / "docs" / "reference" / "codecs.md"
 COLUMNS = ("Video", "Audio", "Published by", "In HLS", "ffprobe decodes", "Chromium plays")
 FFMPEG = ".".join(av.ffmpeg_version_info.split(".")[:2])
 """Version of what publishes, and of what decodes."""

@@ -281,7 +281,7 @@ class APITests(IntegrationTestCase):
 
     def test_reference(self) -> None:
         """Every line of the reference page works as it is."""
-        text = (ROOT / "docs" / "api.md").read_text()
+        text = (ROOT / "docs" / "reference" / "api.md").read_text()
         blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
         self.assertGreater(len(blocks), 5)
         server = self.serve()

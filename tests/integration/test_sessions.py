@@ -236,7 +236,7 @@ class ProtectedTests(SessionTestCase):
 
     def test_documentation(self) -> None:
         """The worked example does what it says."""
-        page = Path(__file__).parents[2] / "docs" / "viewers.md"
+        page = Path(__file__).parents[2] / "docs" / "topics" / "viewers.md"
         (script,) = re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
         self.assertIn(SECRET, script)
         server = self.serve(STREAM_GRACE="60s", **PROTECTED)

@@ -146,9 +146,9 @@ class ContractTests(MetricsCase):
     def test_reference(self) -> None:
         """The reference page is what the table says, and names all that is scraped.
 
-        ``python -m rapidrtmp.observability.metrics_reference > docs/metrics.md`` writes it anew.
+        ``make docs`` writes it anew.
         """
-        page = Path(__file__).parents[2] / "docs" / "metrics.md"
+        page = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
         self.assertEqual(page.read_text(encoding="utf-8"), markdown())
         for family in self.families:
             if family.name.startswith("rapidrtmp_"):

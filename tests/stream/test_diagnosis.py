@@ -405,5 +405,5 @@ class DiagnosesTests(DiagnosisCase):
 
     def test_documented(self) -> None:
         """Each kind has its line in the documentation, in the order of the table."""
-        page = (Path(__file__).parents[2] / "docs" / "diagnosis.md").read_text()
+        page = (Path(__file__).parents[2] / "docs" / "howto" / "diagnosis.md").read_text()
         self.assertEqual(re.findall(r"(?m)^\| `([a-z_]+)` \|", page), list(RULES))

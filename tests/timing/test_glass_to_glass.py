@@ -1,4 +1,4 @@
-"""From the test card's drawing to the screen of headless Chromium: docs/latency.md."""
+"""From the test card's drawing to the screen of headless Chromium: docs/topics/latency.md."""
 
 import subprocess
 import sys

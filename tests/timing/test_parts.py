@@ -1,4 +1,4 @@
-"""How long after its last frame a part can be fetched: docs/latency.md."""
+"""How long after its last frame a part can be fetched: docs/topics/latency.md."""
 
 import http.client
 import itertools
