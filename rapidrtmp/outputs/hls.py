@@ -10,10 +10,8 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from rapidrtmp.hls.date_range import DateRanges
-from rapidrtmp.hls.images import image_stream_inf
 from rapidrtmp.hls.low_latency import DirectiveError, read_directives
-from rapidrtmp.hls.multivariant import multivariant_playlist
-from rapidrtmp.hls.playlist import i_frame_playlist, media_playlist, program_date_time
+from rapidrtmp.hls.playlist import program_date_time
 from rapidrtmp.hls.segment import Part, Segment
 from rapidrtmp.hls.segmenter import Done, Segmenter
 from rapidrtmp.hls.timed import hls_form
@@ -25,10 +23,8 @@ from rapidrtmp.interfaces import (
     InvalidRequest,
     NotFound,
     NotPackaged,
-    NotReady,
     Representation,
 )
-from rapidrtmp.media.captions import captions_in
 from rapidrtmp.media.segmentation import Boundary, Segmentation
 from rapidrtmp.media.timed import EventMessage, ScriptMessage, TimedMetadata
 from rapidrtmp.media.track import Sample, Track
@@ -37,18 +33,15 @@ from rapidrtmp.outputs.dash import MANIFEST, DASHView
 from rapidrtmp.outputs.dvr import DVR
 from rapidrtmp.outputs.files import (
     I_FRAMES,
-    alias_of,
     media_file,
-    playlist_file,
     with_query,
-    without_i_frames,
 )
 from rapidrtmp.outputs.held import HeldRequests
 from rapidrtmp.outputs.life_files import LifeFiles
 from rapidrtmp.outputs.listing import Listing, Unlisted
 from rapidrtmp.outputs.live_edge import LiveEdge, read_media_name
 from rapidrtmp.outputs.media_window import MediaWindow
-from rapidrtmp.outputs.pictures import IMAGE_PLAYLIST, picture_size
+from rapidrtmp.outputs.playlists import INIT_ALIAS, Playlists, base_of
 from rapidrtmp.outputs.retention import (
     AFTER_END,
     MULTIVARIANT,
@@ -57,13 +50,10 @@ from rapidrtmp.outputs.retention import (
     is_media_path,
     remove_life,
 )
-from rapidrtmp.outputs.thumbnail_wire import max_bytes
 from rapidrtmp.outputs.transport import Listed, TransportView, is_transport_path
 
 if TYPE_CHECKING:
     from rapidrtmp.outputs.hls_maker import HLSMaker
-
-INIT_ALIAS = "init.mp4"
 
 
 @implementer(IHTTPOutput, IKeyFrames)
@@ -81,8 +71,6 @@ class HLSOutput:
         """
         self._key = key
         self._life = life
-        # The same bytes at `<life>/` and at `<life>.<whatever>/`.
-        self._base = f"../{life}/"
         self._segmentation = segmentation
         self._maker = maker
         self._storage = maker.storage
@@ -98,9 +86,10 @@ class HLSOutput:
         # Of the tracks that flow, and of all that did: those may come back.
         self._windows: dict[int, RenditionWindow] = {}
         self._all_windows: dict[int, RenditionWindow] = {}
-        self._multivariant: Representation | None = None  # where it is another than in storage
-        self._said: object = None  # what the multivariant playlist was made of
         self._date_ranges = DateRanges()
+        self._playlists = Playlists(
+            life, segmentation, self._files, self._date_ranges, lambda: maker.settings
+        )
         self._dvr = DVR(
             key,
             life,
@@ -116,7 +105,6 @@ class HLSOutput:
         self._held = HeldRequests(maker.clock)
         self._obstacle = ""  # why no track that flows is packaged
         self._messages = 0
-        self._i_frames: dict[RenditionWindow, Representation] = {}
         self._edge = LiveEdge(
             life,
             segmentation,
@@ -152,7 +140,9 @@ class HLSOutput:
         for track_id, segmenter in self._segmenter.tracks.items():
             window = self._all_windows.get(track_id)
             if window is None:
-                window = self._all_windows[track_id] = RenditionWindow(segmenter, self._base)
+                window = self._all_windows[track_id] = RenditionWindow(
+                    segmenter, base_of(self._life)
+                )
             window.continue_with(segmenter)
             windows[track_id] = window
             init = self._files.path(segmenter.init_uri)
@@ -194,12 +184,12 @@ class HLSOutput:
 
     def ended(self) -> None:
         """Say EXT-X-ENDLIST, and remove the files when the last viewers have had their time."""
-        self._edge.has_ended = self._dvr.has_ended = True
+        self._edge.has_ended = self._dvr.has_ended = self._playlists.has_ended = True
         self._dash.ended()
         self._listing.flush()
         self._dvr.changed()
         if any(window.segments for window in self._all_windows.values()):
-            self._render(list(self._all_windows.values()))
+            self._render(self._all_windows.values())
         else:
             # Those of a life that has no segment in this process.
             attempt(end_playlists(self._storage, self._key, self._life), self._key)
@@ -283,7 +273,7 @@ class HLSOutput:
         if len(path) == 2 and path[0] == self._life and path[1].endswith(I_FRAMES):
             for window in self._all_windows.values():
                 if window.i_frame_uri == path[1] and window.segmenter.track.kind == "video":
-                    return self._i_frame_playlist(window)
+                    return self._playlists.i_frames(window)
         if not is_media_path(path):
             raise NotFound("no such file in this stream")
         past = self._past(path, query)
@@ -349,7 +339,7 @@ class HLSOutput:
             return past
         wish = query.get("ll", ())
         if path == (MULTIVARIANT,):
-            found = self._multivariant or found
+            found = self._playlists.multivariant or found
             return with_query(found, f"?ll={wish[0]}") if wish in (["0"], ["1"]) else found
         if len(path) != 2 or not self._edge.is_on or wish == ["0"] or not self._all_windows:
             return found
@@ -372,22 +362,6 @@ class HLSOutput:
         except DirectiveError as error:
             raise InvalidRequest(str(error)) from None
         return self._dvr.playlist(path[1].removesuffix(".m3u8"), skip=skip)
-
-    def _i_frame_playlist(self, window: RenditionWindow) -> Representation:
-        """Return a rendition's I-frame playlist; few players ask for one."""
-        found = self._i_frames.get(window)
-        if found is None:
-            target = self._segmentation.target_duration
-            if target is None or not window.listed:
-                raise NotReady("there is no I-frame yet")
-            body = i_frame_playlist(
-                window.listed,
-                base=self._base,
-                target_duration=target,
-                ended=self._edge.has_ended,
-            )
-            found = self._i_frames[window] = playlist_file(body)
-        return found
 
     def _hold(
         self, path: tuple[str, ...], query: Mapping[str, Sequence[str]]
@@ -416,9 +390,7 @@ class HLSOutput:
         self._obstacle = (
             f"not to be seen by HLS, which cannot carry {codecs}: play it by RTMP or FLV"
         )
-        self._said = None
-        self._files.shown.pop((MULTIVARIANT,), None)
-        self._files.shown.pop((INIT_ALIAS,), None)
+        self._playlists.hide_multivariant()
         self._held.release()
 
     def _commit(self, completed: Sequence[Done]) -> None:
@@ -455,7 +427,7 @@ class HLSOutput:
         for window, segment in ready:
             window.mark_listed(segment)
             self._dvr.list(window, segment, self._maker.settings.dvr_window)
-        self._render(list(dict.fromkeys(window for window, _ in ready)))
+        self._render(dict.fromkeys(window for window, _ in ready))
         self._files.delete_due()
         self._forget_date_ranges()
         if all(window.listed for window in self._windows.values()):
@@ -484,74 +456,9 @@ class HLSOutput:
             details["url"] = segment.url
         self._maker.events.emit("segment", self._key, **details)
 
-    def _render(self, changed: Sequence[RenditionWindow]) -> None:
+    def _render(self, changed: Collection[RenditionWindow]) -> None:
         """Render the playlists of changed windows, and the multivariant one if it changed."""
-        target = self._segmentation.target_duration
-        assert target is not None
-        for window in changed:
-            self._i_frames.pop(window, None)
-            segments = window.listed
-            if segments:
-                body = media_playlist(
-                    segments,
-                    window.texts,
-                    target_duration=target,
-                    ended=self._edge.has_ended,
-                    # Video may be cut softly; no promise is made for it.
-                    independent_segments=window.segmenter.track.kind == "audio",
-                    date_ranges=self._date_ranges.lines(segments),
-                )
-                uris = {segment.uri for segment in segments if not segment.is_gap}
-                uris |= {segment.map_uri for segment in segments}
-                path = (self._life, window.playlist_uri)
-                self._files.store(path, playlist_file(body), self._files.named(uris))
-        windows = list(self._windows.values())
-        if windows and all(window.listed for window in windows):
-            self._render_multivariant(windows)
-
-    def _render_multivariant(self, windows: Sequence[RenditionWindow]) -> None:
-        """Render what names the renditions that flow, if anything of it changed."""
-        settings = self._maker.settings
-        renditions = [window.rendition(self._life) for window in windows]
-        captions = captions_in(window.segmenter.captions for window in windows)
-        init_uri = windows[0].segmenter.init_uri
-        said = (renditions, captions, init_uri, settings)
-        if self._said == said:
-            return
-        self._said = said
-        playlist = playlist_file(
-            multivariant_playlist(
-                [rendition for rendition in renditions if rendition.track.kind == "video"],
-                [rendition for rendition in renditions if rendition.track.kind == "audio"],
-                captions,
-            )
-        )
-        self._multivariant = self._with_images(playlist, windows)
-        if settings.stores_multivariant:
-            names = self._files.named(window.playlist_uri for window in windows)
-            # I-frame playlists are not stored.
-            plain = without_i_frames(playlist)
-            self._files.store((MULTIVARIANT,), playlist, names, stored_as=plain)
-        else:
-            self._files.shown[(MULTIVARIANT,)] = playlist
-        init = self._files.shown[self._files.path(init_uri)]
-        self._files.shown[(INIT_ALIAS,)] = alias_of(init)
-
-    def _with_images(
-        self, playlist: Representation, windows: Sequence[RenditionWindow]
-    ) -> Representation | None:
-        """Name the image rendition, too, which is not in storage; None where there is none."""
-        width = self._maker.settings.image_width
-        track = next(
-            (w.segmenter.track for w in windows if w.segmenter.track.kind == "video"), None
-        )
-        if not width or track is None:
-            return None
-        size = picture_size(track, width)
-        # one of them in a second at most: segments are rarely shorter
-        bandwidth = 8 * max_bytes(size)
-        line = image_stream_inf(f"{self._life}/{IMAGE_PLAYLIST}", size, bandwidth)
-        return playlist_file(playlist.body + line.encode("ascii") + b"\n")
+        self._playlists.render(changed, list(self._windows.values()))
 
     def _window_seconds(self) -> float:
         """How long the longest playlist plays."""
@@ -599,16 +506,10 @@ class HLSOutput:
             self._release_memory()
 
     def _release_memory(self) -> None:
-        """Leave the media of an ended life to storage.
-
-        What is not there, I-frame playlists and pictures, is not named any more.
-        """
+        """Leave the media of an ended life to storage."""
         self._files.release_media()
         self._close_windows()
-        self._multivariant = None
-        shown = self._files.shown.get((MULTIVARIANT,))
-        if shown is not None:
-            self._files.shown[(MULTIVARIANT,)] = without_i_frames(shown)
+        self._playlists.name_stored()
 
     def _close_windows(self) -> None:
         self._edge.close("the stream has ended")
@@ -631,7 +532,7 @@ class HLSOutput:
         self._files.clear()
         self._close_windows()
         self._dash.close()
-        self._i_frames.clear()
+        self._playlists.clear()
         self._dvr.clear()
         self._maker.outputs.discard(self)
         attempt(self._remove_life(), self._key)
