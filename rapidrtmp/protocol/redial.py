@@ -40,7 +40,7 @@ class RelayState(Enum):
     """It cannot work as things are: tried again only when the stream changes."""
 
 
-_FOLLOWS = {
+FOLLOWS = {
     RelayState.IDLE: {RelayState.CONNECTING, RelayState.WAITING},
     RelayState.CONNECTING: set(RelayState),
     RelayState.LIVE: set(RelayState) - {RelayState.LIVE},
@@ -273,7 +273,7 @@ class Redial:
             self.owner.stopped()
 
     def _enter(self, state: RelayState) -> None:
-        assert state in _FOLLOWS[self.state], (self.state, state)
+        assert state in FOLLOWS[self.state], (self.state, state)
         self.state = state
         self.since = self._clock.seconds()
         self.changed()
