@@ -31,6 +31,7 @@ OTHERS = {
     "SOAK_SECONDS": "of make",
     "SOAK_SEED": "of make",
     "STORAGE_EMULATOR_HOST": "of Google's client",
+    "USE_ORIGIN_HEADERS": "of Google's CDN",
 }
 """What looks like a setting and is none of ours."""
 

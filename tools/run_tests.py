@@ -24,6 +24,8 @@ CHECKS = {
     "imports": ["lint-imports"],
     "spelling": ["codespell", *CHECKED],
     "image": ["hadolint", "Dockerfile"],
+    # reads and resolves all as the site does, and writes nothing
+    "docs": ["sphinx-build", "-W", "-q", "-b", "dummy", "docs", "docs/_build/dummy"],
 }
 SUITES = {
     "browser": "integration",

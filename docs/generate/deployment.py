@@ -32,9 +32,7 @@ def alerts(rules: Path) -> str:
         for rule in group["rules"]:
             words = " ".join(rule["annotations"]["description"].split())
             wait = rule.get("for", "at once")
-            lines.append(
-                f"| `{rule['alert']}` | {rule['labels']['severity']} | {wait} | {words} |"
-            )
+            lines.append(f"| `{rule['alert']}` | {rule['labels']['severity']} | {wait} | {words} |")
     return "\n".join(lines) + "\n"
 
 

@@ -102,8 +102,7 @@ def _offset(
 
 def _rank(way: tuple[str, str], state: str, place: dict[str, int]) -> tuple[bool, int]:
     other = place[way[0] if way[1] == state else way[1]]
-    is_right = other > place[state]
-    return is_right, -other if is_right else -other
+    return other > place[state], -other
 
 
 def _state(name: str, x: int, y: int) -> str:
@@ -112,4 +111,3 @@ def _state(name: str, x: int, y: int) -> str:
         f'rx="8" fill="none" stroke="currentColor"/>'
         f'<text x="{x}" y="{y + 4}" text-anchor="middle" fill="currentColor">{escape(name)}</text>'
     )
-

@@ -34,9 +34,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "openapi": _openapi,
     "python": lambda name, *only: python_api.markdown(name, only),
     "alerts": lambda: deployment.alerts(ROOT / "deploy" / "prometheus" / "alerts.yml"),
-    "capacity": lambda: deployment.capacity(
-        ROOT / "docs" / "topics" / "performance-results.json"
-    ),
+    "capacity": lambda: deployment.capacity(ROOT / "docs" / "topics" / "performance-results.json"),
 }
 """What can be filled in, by name; what follows the name are its arguments."""
 

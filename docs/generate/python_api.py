@@ -64,10 +64,13 @@ def _documented(body: list[ast.stmt]) -> Iterator[tuple[list[str], ast.stmt, str
 def _definition(node: ast.stmt, words: str) -> Iterator[str]:
     if isinstance(node, ast.ClassDef):
         bases = ", ".join(map(ast.unparse, node.bases))
-        yield from (f"### `class {node.name}({bases})`" if bases else f"### `class {node.name}`", "")
+        yield from (
+            f"### `class {node.name}({bases})`" if bases else f"### `class {node.name}`",
+            "",
+        )
         yield from (_words(words), "")
         for names, member, told in _documented(node.body):
-            if names and (names[0][0] != "_" or names[0] == "__init__" and told):
+            if names and (names[0][0] != "_" or (names[0] == "__init__" and told)):
                 yield from _member(member, told)
     elif isinstance(node, ast.Assign | ast.AnnAssign):
         yield from (f"### `{_assigned(node)}`", "", _words(words), "")
