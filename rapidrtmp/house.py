@@ -3,7 +3,7 @@
 # Twisted's services carry no annotations yet.
 # mypy: allow-untyped-calls
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,12 +93,13 @@ TOKEN_REQUESTS_PERIOD = 60.0
 class House:
     """Everything that a server is made of."""
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:
+    def __init__(self, settings: Settings, reactor: Any, hooks: Sequence[object] = ()) -> None:
         """Build it.
 
         Args:
             settings: checked ones.
             reactor: the real one.
+            hooks: asked and told before plug-ins and web hooks (`IHook`).
 
         Raises:
             SettingError: a storage or a hook cannot be made.
@@ -106,6 +107,7 @@ class House:
         self.settings = settings
         """Those in force."""
         self._reactor = reactor
+        self._own_hooks = hooks
         self.started_at: float = reactor.seconds()
         """Unix time."""
         self._make_storage()
@@ -266,7 +268,7 @@ class House:
     def _make_hooks(self) -> Hooks | None:
         settings = self.settings
         try:
-            hooks = load_plugins(self._reactor)
+            hooks = [*self._own_hooks, *load_plugins(self._reactor)]
             hooks += make_webhooks(webhook_urls(settings), settings.webhook_secret, self._reactor)
         except ValueError as error:
             raise SettingError("rapidrtmp.hooks", "plug-in", str(error)) from error

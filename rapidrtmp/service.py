@@ -3,6 +3,7 @@
 # Twisted's services carry no annotations yet.
 # mypy: allow-untyped-calls
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,13 @@ class RapidRTMPService(MultiService):
 
     _log = Logger()
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:
+    def __init__(self, settings: Settings, reactor: Any, hooks: Sequence[object] = ()) -> None:
         """Build the house; nothing is touched before the start.
 
         Args:
             settings: checked ones.
             reactor: the real one.
+            hooks: as `House` takes them.
 
         Raises:
             SettingError: a storage or a hook cannot be made.
@@ -52,7 +54,7 @@ class RapidRTMPService(MultiService):
         super().__init__()
         self.settings = settings
         self._reactor = reactor
-        self._house = house = House(settings, reactor)
+        self._house = house = House(settings, reactor, hooks)
         self.manager = house.manager
         self.tokens = house.tokens
         self.rtmp = house.rtmp
@@ -70,6 +72,7 @@ class RapidRTMPService(MultiService):
 
         Raises:
             SettingError: a directory cannot be used, or an address not be listened on.
+            RuntimeError: the reactor runs already.
         """
         settings = self.settings
         place = STORAGE_SETTING.get(settings.storage_type, "STORAGE_TYPE")
@@ -119,6 +122,8 @@ class RapidRTMPService(MultiService):
         done.addErrback(refuse)
         if failures:
             raise failures[0]
+        if not done.called:
+            raise RuntimeError("the server must be started before the reactor runs")
 
     def _sweep(self) -> None:
         """Remove what former processes left of streams that are over.
@@ -242,13 +247,16 @@ class RapidRTMPService(MultiService):
             await deferLater(self._reactor, min(left, DRAIN_INTERVAL))
 
 
-def make_service(settings: Settings, reactor: Any, *, demo: bool = False) -> RapidRTMPService:
+def make_service(
+    settings: Settings, reactor: Any, *, demo: bool = False, hooks: Sequence[object] = ()
+) -> RapidRTMPService:
     """Make the server.
 
     Args:
         settings: checked ones.
         reactor: the real one.
         demo: whether to publish a test card to it, and to print what to open.
+        hooks: as `House` takes them.
 
     Returns:
         The service, which listens when it is started.
@@ -256,7 +264,7 @@ def make_service(settings: Settings, reactor: Any, *, demo: bool = False) -> Rap
     Raises:
         SettingError: a storage or a hook cannot be made.
     """
-    service = RapidRTMPService(settings, reactor)
+    service = RapidRTMPService(settings, reactor, hooks)
     if demo:
         _Demo(service, reactor).setServiceParent(service)
     return service
