@@ -1,8 +1,11 @@
-"""A hook server for RapidRTMP, with nothing but the standard library.
+"""Receives the webhooks of RapidRTMP, with nothing but the standard library.
 
-    WEBHOOK_SECRET=... python hook_server.py [port]
+    export WEBHOOK_SECRET=change-this-secret
+    python examples/webhook_receiver.py 8081
 
-It refuses what is called private, and prints all that it is told, one JSON value a line.
+It checks that the server has signed them, refuses stream keys that begin with ``private-``, and
+prints all that it is told, one JSON value a line. The server needs the same WEBHOOK_SECRET, and
+WEBHOOK_ON_PUBLISH=http://127.0.0.1:8081/ or others of these settings.
 """
 
 import hashlib

@@ -22,7 +22,7 @@ ROWS = {row.name: row for row in TABLE}
 
 OTHERS = {
     "CAP_NET_BIND_SERVICE": "a right, of Linux",
-    "DOORMAN_KEYS": "of the example plug-in",
+    "DOORMAN_DATABASE": "of the example plug-in",
     "FUZZ_SECONDS": "of make",
     "GOOGLE_APPLICATION_CREDENTIALS": "of Google's client",
     "NODE_MEDIA_SERVER": "of the benchmarks",

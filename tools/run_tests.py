@@ -16,7 +16,7 @@ from pathlib import Path
 import debian
 
 BIN = Path(sys.executable).parent
-CHECKED = ["rapidrtmp", "tests", "benchmarks", "tools", "docs", "setup.py", "README.md"]
+CHECKED = ["rapidrtmp", "tests", "benchmarks", "examples", "tools", "docs", "setup.py", "README.md"]
 CHECKS = {
     "format": ["ruff", "format", "--check", "."],
     "lint": ["ruff", "check", "."],

@@ -16,7 +16,9 @@ from tests.hooks.fakes import NOW, request
 from tests.hooks.test_webhook import SECRET, HookServer
 from tests.test_packaging import load
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+EXAMPLES = ROOT / "examples"
 
 
 def text() -> str:
@@ -39,10 +41,10 @@ class DocsTests(SynchronousTestCase):
     def test_examples(self) -> None:
         """The code on the page is the examples' own."""
         check, plugin = blocks("python")
-        self.assertIn(check, (DOCS / "examples/hook_server.py").read_text())
-        self.assertIn(plugin, (DOCS / "examples/doorman/doorman.py").read_text())
+        self.assertIn(check, (EXAMPLES / "webhook_receiver.py").read_text())
+        self.assertIn(plugin, (EXAMPLES / "doorman/doorman.py").read_text())
         (entry_point,) = blocks("toml")
-        self.assertIn(entry_point, (DOCS / "examples/doorman/pyproject.toml").read_text())
+        self.assertIn(entry_point, (EXAMPLES / "doorman/pyproject.toml").read_text())
 
     def test_signature(self) -> None:
         """The check accepts what is sent, and nothing that was changed or is old."""
@@ -50,7 +52,7 @@ class DocsTests(SynchronousTestCase):
         clock.advance(NOW)
         hook: Any = WebHook("http://h/", ["on_publish"], SECRET, server.client, clock)
         self.successResultOf(Deferred.fromCoroutine(hook.on_publish(request())))
-        is_genuine = load("docs/examples/hook_server.py").is_genuine
+        is_genuine = load("examples/webhook_receiver.py").is_genuine
         header, body = server.header(b"X-Rapidrtmp-Signature").decode(), server.bodies[0]
         secret = SECRET.encode()
         self.assertTrue(is_genuine(secret, header, body, NOW + 300))
@@ -68,7 +70,7 @@ class DocsTests(SynchronousTestCase):
         head, _, body = shown.rstrip("\n").partition("\n\n")
         self.assertEqual(set(json.loads(body)), fields("publish"))
         header = head.partition("X-RapidRTMP-Signature: ")[2]
-        is_genuine = load("docs/examples/hook_server.py").is_genuine
+        is_genuine = load("examples/webhook_receiver.py").is_genuine
         (secret,) = set(re.findall(r"WEBHOOK_SECRET=(\S+)", text()))
         self.assertTrue(is_genuine(secret.encode(), header, body.encode(), NOW))
 

@@ -1,4 +1,4 @@
-"""Hooks as the documentation shows them: the example hook server, and the example plug-in."""
+"""Hooks as the examples show them: the webhook receiver, and the plug-in with a database."""
 
 import json
 import shutil
@@ -12,18 +12,18 @@ from tests.integration.case import KEY, IntegrationTestCase
 from tests.integration.process import ROOT, Child, python_environment, wait_for
 from tests.integration.server import Server
 
-EXAMPLES = ROOT / "docs" / "examples"
+EXAMPLES = ROOT / "examples"
 DENIED = "NetStream.Publish.Denied"
 PRIVATE = "private-1"
 SECRET = "a-secret-of-this-test"
 
 
 class HookServer:
-    """The documentation's hook server as a process. It prints only what is rightly signed."""
+    """The example's webhook receiver as a process. It prints only what is rightly signed."""
 
     def __init__(self, case: IntegrationTestCase, port: int = 0, secret: str = SECRET) -> None:
         self.child = Child(
-            [sys.executable, str(EXAMPLES / "hook_server.py"), str(port)],
+            [sys.executable, str(EXAMPLES / "webhook_receiver.py"), str(port)],
             case.temporary() / "hooks.log",
             environment=python_environment(WEBHOOK_SECRET=secret),
         )
@@ -152,11 +152,20 @@ class PluginTests(IntegrationTestCase):
     timeout = 180
 
     def test_doorman(self) -> None:
-        """The example plug-in, installed by pip, decides who may publish, and hears the rest."""
+        """The example plug-in, installed by pip, asks its database, and hears the rest."""
         directory = self.temporary()
-        keys = directory / "keys.txt"
-        keys.write_text(f"{KEY}\n")
-        server = self.serve(PYTHONPATH=self.install(directory), DOORMAN_KEYS=str(keys))
+        database = directory / "doorman.db"
+        environment = python_environment(
+            PYTHONPATH=self.install(directory), DOORMAN_DATABASE=str(database)
+        )
+
+        def say(*words: str) -> None:
+            program = [sys.executable, "-m", "doorman", *words]
+            Child(program, directory / "doorman.log", environment=environment).succeed()
+
+        say("allow", KEY)
+        names = ("PYTHONPATH", "DOORMAN_DATABASE")
+        server = self.serve(**{name: environment[name] for name in names})
         refused = self.refusal(server, f"other?token={server.mint('other')}")
         self.assertEqual((refused.code, refused.description), (DENIED, "other is not on the list"))
         publisher = self.publish(server, "plain", server.mint(KEY), live=True)
@@ -164,11 +173,20 @@ class PluginTests(IntegrationTestCase):
         publisher.kill()
         self.wait_output(server.child, f"{KEY} is off: ")
         self.assertGreater(int(server.log.partition(f"{KEY} is off: ")[2].split()[0]), 0)
-        keys.unlink()
+        say("forbid", KEY)
+        refused = self.refusal(server, f"{KEY}?token={server.mint(KEY)}")
+        self.assertEqual(refused.description, f"{KEY} may not publish for now")
+        server.stop()
+
+    def test_no_database(self) -> None:
+        """While the database cannot be asked, nobody new comes in; the log says what is wrong."""
+        directory = self.temporary()
+        database = directory / "doorman.db"
+        server = self.serve(PYTHONPATH=self.install(directory), DOORMAN_DATABASE=str(database))
         refused = self.refusal(server, f"{KEY}?token={server.mint(KEY)}")
         self.assertIn("authorization is not available", refused.description)
-        self.assertNotIn(str(keys), refused.description)
-        wait_for(lambda: "FileNotFoundError" in server.log, "the log says what is wrong")
+        self.assertNotIn(str(database), refused.description)
+        wait_for(lambda: "OperationalError" in server.log, "the log says what is wrong")
 
     def install(self, directory: Path) -> str:
         """Install the example for a server alone; give the server's PYTHONPATH."""

@@ -1,0 +1,174 @@
+"""Every block of code in the documentation is executed or checked, or says why it is not."""
+
+from importlib.util import find_spec
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.docs import languages
+from tests.docs.blocks import Block, all_blocks, blocks
+from tests.docs.programs import Problem
+from tests.docs.shell import NotShell, commands
+
+EXECUTED = {"README.md": "tests.integration.test_readme"}
+"""Pages whose commands are all executed, and what does it: it knows itself what it leaves out."""
+
+
+def judge(block: Block, page: languages.Page) -> str:
+    """Tell what is wrong with a block; '' for nothing.
+
+    Args:
+        block: the next one of its page.
+        page: what goes before it.
+    """
+    problem = ""
+    try:
+        page.check(block)
+    except Problem as error:
+        problem = f"{block}: {error}"
+    if block.mark == "run" and block.words and find_spec(block.words) is None:
+        return f"{block}: there is no {block.words}"
+    if block.mark == "not run" and not block.words:
+        return f"{block}: not run, and no reason"
+    if block.mark == "not run" or (block.mark == "run" and "nothing executes" in problem):
+        return ""
+    if block.page in EXECUTED and block.language == "sh":
+        return ""
+    return problem
+
+
+class BlockTests(SynchronousTestCase):
+    def test_all(self) -> None:
+        """None of them is left out, and none is wrong."""
+        page, name, wrong = languages.Page(), "", []
+        found = all_blocks()
+        for block in found:
+            if block.page != name:
+                page, name = languages.Page(), block.page
+            wrong.append(judge(block, page))
+        wrong = [problem for problem in wrong if problem]
+        self.assertEqual(wrong, [], "\n" + "\n".join(wrong))
+        self.assertGreater(len(found), 80)
+        for module in EXECUTED.values():
+            self.assertIsNotNone(find_spec(module))
+
+
+class JudgeTests(SynchronousTestCase):
+    """The test above can fail."""
+
+    def problem(self, language: str, text: str, above: str = "") -> str:
+        """Tell what is wrong with a block of a page."""
+        (block,) = blocks("page.md", f"# Page\n\n{above}\n```{language}\n{text}\n```\n\nmore\n")
+        return judge(block, languages.Page())
+
+    def test_wrong(self) -> None:
+        """What is wrong is found."""
+        for language, text, words in (
+            ("sh", "ffmpeg -i film.mp4", "nothing executes or checks ffmpeg"),
+            ("sh", "cat x | vlc -", "vlc"),
+            ("sh", "echo $(vlc x)", "vlc"),
+            ("sh", "rapidrtmp serve --no-such-option", "no-such-option"),
+            ("sh", "rapidrtmp serve --hls-max-segments 1", "HLS_MAX_SEGMENTS=1"),
+            ("sh", "rapidrtmp", "needs a command"),
+            ("sh", "twistd --no-such rapidrtmp", "--no-such"),
+            ("sh", "twistd -n rapidrtmp --no-such", "no-such"),
+            ("sh", "STREAM_GRACE=often rapidrtmp serve", "STREAM_GRACE"),
+            ("sh", "curl http://localhost:8080/api/v1/nothing", "nothing at"),
+            ("sh", "curl -X DELETE http://localhost:8080/api/v1/streams", "DELETE"),
+            ("sh", "curl http://localhost:8080/api/v1/publish", "GET"),
+            ("sh", "curl -d '{\"key\": 1}' http://localhost:8080/api/v1/publish", "streamKey"),
+            ("sh", "curl -d '{' http://localhost:8080/api/v1/publish", "JSON"),
+            ("sh", "curl --bogus http://localhost:8080/ready", "--bogus"),
+            ("sh", "make nothing", "nothing"),
+            ("sh", "make test NO_SUCH=1", "NO_SUCH"),
+            ("sh", "pip install '.[bogus]'", "bogus"),
+            ("sh", "pip install examples/nothing", "nothing"),
+            ("sh", "python -m rapidrtmp.nothing", "rapidrtmp.nothing"),
+            ("sh", "python examples/nothing.py", "nothing.py"),
+            ("sh", "echo 'open", "closed"),
+            ("python", "x = (", "python"),
+            ("python", "import no_such_module", "no_such_module"),
+            ("python", "from rapidrtmp.embedding import nothing", "nothing"),
+            ("json", "{", "json"),
+            ("yaml", "a: [", "yaml"),
+            ("toml", "a =", "toml"),
+            ("ini", "no section", "ini"),
+            ("ini", "[Service]\nEnvironment=STREAM_GRACE=often", "STREAM_GRACE"),
+            ("env", "STREAM_GRACE=often", "STREAM_GRACE"),
+            ("html", "<p><b></p>", "</p>"),
+            ("html", '<script src="/static/nothing.js"></script>', "nothing.js"),
+            ("text", "$ rapidrtmp serve", "a command"),
+            ("", "x", "no language"),
+            ("nginx", "server {}", "nginx"),
+        ):
+            self.assertIn(words, self.problem(language, text), text)
+
+    def test_right(self) -> None:
+        """What is right passes."""
+        for language, text in (
+            ("sh", "make run\nmake bench BENCH='fanout --players 100'"),
+            ("sh", "twistd -n rapidrtmp --http-addr :80"),
+            ("sh", "for key in a b; do\n  rapidrtmp token $key  # don't stop\ndone > tokens 2>&1"),
+            ("sh", "curl -sN -H \"A: $(cat api_keys)\" 'http://localhost:8080/live/show.flv'"),
+            ("sh", 'curl -X DELETE "http://localhost:8080/api/v1/tokens/$ID"'),
+            ("sh", "cat > file <<'END'\nvlc is not run\nEND\necho done"),
+            ("sh", "(umask 077 && echo x > y)"),
+            ("sh", "pip install '.[gcs]' examples/doorman 'rapidrtmp[media,gcs]'"),
+            ("ini", "[Service]\nEnvironment=STREAM_GRACE=5s\nEnvironment=X=1"),
+            ("html", '<img src="/live/show/thumb.jpg"><p>x</p>'),
+            ("text", "rapidrtmp: STREAM_GRACE=often"),
+        ):
+            self.assertEqual(self.problem(language, text), "", text)
+
+    def test_marks(self) -> None:
+        """A reason excuses, and one that executes does; nothing else."""
+        vlc = ("sh", "vlc x")
+        self.assertEqual(self.problem(*vlc, "<!-- not run: needs a screen -->"), "")
+        self.assertEqual(self.problem(*vlc, "<!-- not run: needs\na screen -->\n"), "")
+        self.assertEqual(self.problem(*vlc, "<!-- run: tests.docs.test_blocks -->"), "")
+        self.assertIn("no tests.bogus", self.problem(*vlc, "<!-- run: tests.bogus -->"))
+        self.assertIn("no reason", self.problem(*vlc, "<!-- not run: -->"))
+        self.assertIn("vlc", self.problem(*vlc, "<!-- a remark -->"))
+        self.assertIn("vlc", self.problem(*vlc, "<!-- not run: why -->\nText between."))
+
+    def test_environment(self) -> None:
+        """What a block exports, later ones of its page have."""
+        text = "```sh\nexport STORAGE_TYPE=gcs\n```\n```sh\nrapidrtmp serve\n```\n"
+        page = languages.Page()
+        wrong = [judge(block, page) for block in blocks("page.md", text)]
+        self.assertEqual(wrong[0], "")
+        self.assertIn("GCS_BUCKET_NAME", wrong[1])
+
+    def test_blocks(self) -> None:
+        """Blocks are found in lists and directives, and their indentation is taken off."""
+        text = (
+            "- item\n\n  <!-- run -->\n  ```sh\n  a\n    b\n  ```\n\n"
+            "````{note}\n```json\n{}\n```\n````\n"
+            "~~~ini\n```\n~~~\n\n```{code-block} YAML\na: 1\n```\n"
+        )
+        found = [(each.line, each.language, each.text, each.mark) for each in blocks("p", text)]
+        expected = [
+            (4, "sh", "a\n  b\n", "run"),
+            (10, "json", "{}\n", ""),
+            (14, "ini", "```\n", ""),
+            (18, "yaml", "a: 1\n", ""),
+        ]
+        self.assertEqual(found, expected)
+
+
+class ShellTests(SynchronousTestCase):
+    def test_commands(self) -> None:
+        """Words, assignments and what is inside of others are told apart."""
+        for text, expected in (
+            ("a 'b c' \"d $e\" # f", [["a", "b c", "d $e"]]),
+            ("a \\\n  b && c | d; e", [["a", "b"], ["c"], ["d"], ["e"]]),
+            ('a "$(b c)" $((1 + 2))', [["a", "$(...)", "$(...)"], ["b", "c"]]),
+            ("a > b 2>&1 2> e < c d", [["a", "d"]]),
+            ("if a; then b; else c; fi", [["a"], ["b"], ["c"]]),
+            ("sudo env X=1 a", [["a"]]),
+        ):
+            self.assertEqual([command.words for command in commands(text)], expected, text)
+        (command,) = commands("A=1 B='2 3' c D=4")
+        self.assertEqual(command.assignments, {"A": "1", "B": "2 3"})
+        self.assertEqual(commands("export A=1")[0].assignments, {"A": "1"})
+        for text in ("a 'b", 'a "b', "a $(b"):
+            self.assertRaises(NotShell, commands, text)
