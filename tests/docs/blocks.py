@@ -21,7 +21,9 @@ LEFT_OUT = ("CHANGELOG.md", "docs/_build/")
 """What is put together of other texts."""
 
 _FENCE = re.compile(r"[ >]*(?P<marks>`{3,}|~{3,}) *(?P<info>[^`\n]*)$")
-_MARK = re.compile(r"<!-- *(?P<word>run|not run)(?:: *(?P<words>.*?))? *-->\s*\Z", re.DOTALL)
+_MARK = re.compile(
+    r"<!-- *(?P<word>run|not run)(?:: *(?P<words>(?:(?!-->).)*?))? *-->\s*\Z", re.DOTALL
+)
 _CODE = ("code-block", "code", "sourcecode")
 """Directives that are nothing but a block of a language."""
 

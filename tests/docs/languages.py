@@ -101,15 +101,6 @@ def _ini(text: str) -> None:
             check_settings({name: text for name, equals, text in pairs if equals})
 
 
-def _environment(text: str) -> None:
-    lines = [line.strip() for line in text.splitlines()]
-    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
-    for name, equals, _ in pairs:
-        if not equals:
-            raise Problem(f"{name} has no value")
-    check_settings({name.removeprefix("export ").strip(): value for name, _, value in pairs})
-
-
 VOID = frozenset("area br col embed hr img input link meta source track wbr".split())
 """Elements without an end (WHATWG HTML section 13.1.2)."""
 
@@ -155,7 +146,6 @@ def _toml(text: str) -> None:
 
 
 _LANGUAGES: dict[str, Callable[[str], None]] = {
-    "env": _environment,
     "html": _html,
     "ini": _ini,
     "json": _json,
