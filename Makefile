@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 INPUTS = setup.cfg setup.py pyproject.toml rapidrtmp/web/package.json \
     rapidrtmp/web/package-lock.json tools/setup_venv.py tools/dash_js.py
 
-.PHONY: help run test test-long soak lint unit fuzz audit pins bench bench-quick docs clean
+.PHONY: help run test test-long soak lint unit fuzz audit pins bench bench-quick docs dist clean
 
 help:
 	@echo 'make run    start the server with a live demo; settings come from the environment,'
@@ -27,6 +27,7 @@ help:
 	@echo '            less: make bench BENCH="fanout --players 100"; make bench BENCH=--help'
 	@echo 'make bench-quick   the main points, in three minutes'
 	@echo 'make docs   build the documentation into docs/_build/html'
+	@echo 'make dist   build the wheel and the source distribution into dist, and check them'
 	@echo 'make clean  remove what was built; the virtual environment $(VENV) stays'
 	@echo 'Another interpreter: make PYTHON=/path/to/python3 ...'
 
@@ -71,6 +72,11 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/rapidrtmp config --markdown > docs/reference/settings.md
 	$(BIN)/python -m rapidrtmp.observability.metrics_reference > docs/reference/metrics.md
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
+
+dist: $(VENV)/.installed-dev
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
 clean:
 	rm -rf build dist docs/_build *.egg-info _trial_temp* .coverage* .mypy_cache .ruff_cache \

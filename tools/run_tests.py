@@ -16,7 +16,19 @@ from pathlib import Path
 import debian
 
 BIN = Path(sys.executable).parent
-CHECKED = ["rapidrtmp", "tests", "benchmarks", "examples", "tools", "docs", "setup.py", "README.md"]
+CHECKED = [
+    "rapidrtmp",
+    "tests",
+    "benchmarks",
+    "examples",
+    "tools",
+    "docs",
+    "setup.py",
+    "README.md",
+    "CONTRIBUTING.md",
+]
+FORMS = [f".github/ISSUE_TEMPLATE/{name}.yml" for name in ("bug", "feature")]
+SCHEMA = ["check-jsonschema", "--builtin-schema"]
 CHECKS = {
     "format": ["ruff", "format", "--check", "."],
     "lint": ["ruff", "check", "."],
@@ -26,6 +38,8 @@ CHECKS = {
     "image": ["hadolint", "Dockerfile"],
     # reads and resolves all as the site does, and writes nothing
     "docs": ["sphinx-build", "-W", "-q", "-b", "dummy", "docs", "docs/_build/dummy"],
+    "workflow": [*SCHEMA, "vendor.github-workflows", ".github/workflows/ci.yml"],
+    "issue forms": [*SCHEMA, "vendor.github-issue-forms", *FORMS],
 }
 SUITES = {
     "browser": "integration",

@@ -51,6 +51,7 @@ class WheelTests(IntegrationTestCase):
             and not {"__pycache__", "vendor"} & set(path.parts)
         }
         self.assertIn("rapidrtmp/web/static/player.html", sources)
+        self.assertIn("rapidrtmp/py.typed", sources)
         self.assertEqual(sources - names, set())
         self.assertEqual([name for name in names if name.startswith("tests/")], [])
         twistd = Child(

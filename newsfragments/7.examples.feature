@@ -1,0 +1,2 @@
+`rapidrtmp.embedding.make_server`: the server inside a program of one's own, on Twisted or asyncio, with hooks that are objects of the program.
+`examples/`: embedded servers, a plug-in that asks a database, a receiver of webhooks, pictures for computer vision, a page of one's own with the player; each is run by a test. Every block of code in the documentation is executed or checked, or says why it is not.
