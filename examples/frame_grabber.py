@@ -9,6 +9,7 @@ For OpenCV, ``frame.to_ndarray(format="bgr24")`` gives the picture as it wants i
 
 import argparse
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -44,7 +45,8 @@ def jpeg(frame: av.VideoFrame) -> bytes:
     assert isinstance(encoder, VideoCodecContext)
     picture = frame.reformat(format="yuvj420p")
     encoder.width, encoder.height, encoder.pix_fmt = picture.width, picture.height, "yuvj420p"
-    encoder.time_base = picture.time_base
+    encoder.time_base = Fraction(1, 1)  # of one picture, any will do
+    picture.pts, picture.time_base = 0, encoder.time_base
     return b"".join(bytes(packet) for packet in (*encoder.encode(picture), *encoder.encode(None)))
 
 

@@ -10,7 +10,7 @@ from unittest import mock
 from urllib.parse import urlsplit
 
 from twisted.python import usage
-from twisted.scripts.twistd import ServerOptions
+from twisted.scripts._twistd_unix import ServerOptions
 
 from rapidrtmp import cli, tap
 from rapidrtmp.config import TABLE
@@ -135,7 +135,7 @@ def _curl(words: list[str], environment: Mapping[str, str]) -> None:
         elif word.startswith("--"):
             raise Problem(f"curl {word} is not known here")
         elif word.startswith("-"):
-            *flags, last = word[1:]
+            flags, last = word[1:-1], word[-1]
             if not set(flags) <= _CURL_FLAGS or last not in _CURL_FLAGS | _CURL_VALUES:
                 raise Problem(f"curl {word} is not known here")
             value = next(given, "") if last in _CURL_VALUES else ""

@@ -152,7 +152,10 @@ class PluginTests(IntegrationTestCase):
     timeout = 180
 
     def test_doorman(self) -> None:
-        """The example plug-in, installed by pip, asks its database, and hears the rest."""
+        """The example plug-in, installed by pip, asks its database, and hears the rest.
+
+        While the database cannot be asked, nobody new comes in, and the log says what is wrong.
+        """
         directory = self.temporary()
         database = directory / "doorman.db"
         environment = python_environment(
@@ -163,9 +166,13 @@ class PluginTests(IntegrationTestCase):
             program = [sys.executable, "-m", "doorman", *words]
             Child(program, directory / "doorman.log", environment=environment).succeed()
 
-        say("allow", KEY)
         names = ("PYTHONPATH", "DOORMAN_DATABASE")
         server = self.serve(**{name: environment[name] for name in names})
+        refused = self.refusal(server, f"{KEY}?token={server.mint(KEY)}")
+        self.assertIn("authorization is not available", refused.description)
+        self.assertNotIn(str(database), refused.description)
+        wait_for(lambda: "OperationalError" in server.log, "the log says what is wrong")
+        say("allow", KEY)
         refused = self.refusal(server, f"other?token={server.mint('other')}")
         self.assertEqual((refused.code, refused.description), (DENIED, "other is not on the list"))
         publisher = self.publish(server, "plain", server.mint(KEY), live=True)
@@ -177,16 +184,6 @@ class PluginTests(IntegrationTestCase):
         refused = self.refusal(server, f"{KEY}?token={server.mint(KEY)}")
         self.assertEqual(refused.description, f"{KEY} may not publish for now")
         server.stop()
-
-    def test_no_database(self) -> None:
-        """While the database cannot be asked, nobody new comes in; the log says what is wrong."""
-        directory = self.temporary()
-        database = directory / "doorman.db"
-        server = self.serve(PYTHONPATH=self.install(directory), DOORMAN_DATABASE=str(database))
-        refused = self.refusal(server, f"{KEY}?token={server.mint(KEY)}")
-        self.assertIn("authorization is not available", refused.description)
-        self.assertNotIn(str(database), refused.description)
-        wait_for(lambda: "OperationalError" in server.log, "the log says what is wrong")
 
     def install(self, directory: Path) -> str:
         """Install the example for a server alone; give the server's PYTHONPATH."""
