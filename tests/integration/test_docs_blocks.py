@@ -9,7 +9,7 @@ from tests.docs.shell import commands
 from tests.integration import media
 from tests.integration.case import IntegrationTestCase
 from tests.integration.process import Child, python_environment, run, tool, wait_for
-from tests.integration.server import BAD_WORDS, listening_port
+from tests.integration.server import BAD_WORDS, fetch, listening_port
 
 KEY = "show"
 """The stream key of the documentation."""
@@ -102,14 +102,18 @@ class DocsBlocksTests(IntegrationTestCase):
         names = {"HTTP_ADDR": "127.0.0.1:0", "RTMP_ADDR": "127.0.0.1:0", "DRAIN_TIMEOUT": "0s"}
         child = self.type(block, log, **names)
 
-        def listens() -> int | None:
+        def is_ready() -> bool:
             self.assertTrue(child.running(), f"{block}: {child.output()[-2000:]}")
-            return listening_port(child.output(), "HTTP")
+            port = listening_port(child.output(), "HTTP")
+            try:
+                return port is not None and fetch(port, "/ready", timeout=2.0).status == 200
+            except OSError:
+                return False
 
-        wait_for(listens, f"{block}: the server listens", 20)
+        wait_for(is_ready, f"{block}: the server is ready", 20)
         os.killpg(child.pid, signal.SIGINT)
         child.wait(20)
         output = child.output()
-        self.assertIn("service: stopped", output, str(block))
+        self.assertIn("service: stopped", output, f"{block}: {output}")
         for word in (*BAD_WORDS, " error ", " critical "):
             self.assertNotIn(word, output, str(block))

@@ -183,7 +183,8 @@ class PluginTests(IntegrationTestCase):
         say("forbid", KEY)
         refused = self.refusal(server, f"{KEY}?token={server.mint(KEY)}")
         self.assertEqual(refused.description, f"{KEY} may not publish for now")
-        server.stop()
+        server.terminate()  # the log has the traceback of above
+        self.assertEqual(server.child.wait(15), 0, server.log)
 
     def install(self, directory: Path) -> str:
         """Install the example for a server alone; give the server's PYTHONPATH."""
