@@ -9,6 +9,7 @@ from collections.abc import Callable
 from configparser import ConfigParser, Error
 from html.parser import HTMLParser
 from importlib.util import find_spec
+from xml.etree import ElementTree
 
 import yaml
 
@@ -141,6 +142,10 @@ def _json(text: str) -> None:
     json.loads(text)
 
 
+def _xml(text: str) -> None:
+    ElementTree.fromstring(text)
+
+
 def _toml(text: str) -> None:
     tomllib.loads(text)
 
@@ -152,5 +157,6 @@ _LANGUAGES: dict[str, Callable[[str], None]] = {
     "python": _python,
     "systemd": _ini,
     "toml": _toml,
+    "xml": _xml,
     "yaml": _yaml,
 }

@@ -50,7 +50,7 @@ def check(command: Command, environment: Mapping[str, str]) -> None:
     """
     if not command.words:
         return
-    program = command.words[0]
+    program = command.words[0].removeprefix(".venv/bin/")
     if program in GLUE:
         return
     known = _PROGRAMS.get(program)

@@ -107,6 +107,7 @@ class JudgeTests(SynchronousTestCase):
             ("json", "{", "json"),
             ("yaml", "a: [", "yaml"),
             ("toml", "a =", "toml"),
+            ("xml", "<a>", "xml"),
             ("ini", "no section", "ini"),
             ("ini", "[Service]\nEnvironment=STREAM_GRACE=often", "STREAM_GRACE"),
             ("sh", "STREAM_GRACE=often", "STREAM_GRACE"),

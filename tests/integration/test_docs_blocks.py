@@ -13,8 +13,8 @@ from tests.integration.server import BAD_WORDS, fetch, listening_port
 
 KEY = "show"
 """The stream key of the documentation."""
-TOKEN = "6c0a…"
-"""Stands for a token of that key."""
+TOKENS = ("6c0a…", "<token>")
+"""What stands for a token of that key."""
 PUBLISHERS = ("ffmpeg", "gst-launch-1.0")
 """Programs that publish until they are ended."""
 
@@ -50,12 +50,13 @@ class DocsBlocksTests(IntegrationTestCase):
         self.server.stop()
 
     def type(self, block: Block, log: Path, **settings: str) -> Child:
-        """Run a block as it is, but for ports and the token."""
+        """Run a block as it is, but for ports, the token and where programs are installed."""
         text = block.text
         for shown, real in (
             ("localhost:8080", f"127.0.0.1:{self.server.http_port}"),
             ("localhost:1935", f"127.0.0.1:{self.server.rtmp_port}"),
-            (TOKEN, self.token),
+            *((shown, self.token) for shown in TOKENS),
+            (".venv/bin/", ""),
             *((f":{port}", ":0") for port in ("8443", "1936")),
         ):
             text = text.replace(shown, real)
@@ -88,7 +89,7 @@ class DocsBlocksTests(IntegrationTestCase):
             self.publisher.kill()
             self.publisher = None
         wait_for(lambda: not self.server.stream(KEY).get("active"), "nobody publishes")
-        child = self.type(block, log)
+        child = self.type(block, log, HTTP_ADDR=f"127.0.0.1:{self.server.http_port}")
 
         def is_live() -> bool:
             self.assertTrue(child.running(), f"{block}: {child.output()[-2000:]}")
