@@ -17,6 +17,9 @@ KINDS = ("tutorial", "howto", "topics", "reference")
 """Each page is of one kind, in the directory of that name."""
 PAGES = [ROOT / "README.md", DOCS / "index.md"]
 PAGES += [page for kind in KINDS for page in sorted((DOCS / kind).glob("*.md"))]
+BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")
+BESIDE += (".github/PULL_REQUEST_TEMPLATE.md",)
+"""Pages that are not of the site."""
 
 ROWS = {row.name: row for row in TABLE}
 
@@ -90,7 +93,7 @@ class DocsTests(SynchronousTestCase):
     def test_links(self) -> None:
         """Every link leads to a file of the tree, and to a heading that is there."""
         count = 0
-        for page in PAGES:
+        for page in [*PAGES, *(ROOT / name for name in BESIDE)]:
             for path, anchor in links(page):
                 target = (page.parent / path).resolve() if path else page
                 self.assertTrue(target.exists(), f"{page.name}: {path}")
