@@ -37,7 +37,7 @@ CHECKS = {
     "spelling": ["codespell", *CHECKED],
     "image": ["hadolint", "Dockerfile"],
     # reads and resolves all as the site does, and writes nothing
-    "docs": ["sphinx-build", "-W", "-q", "-b", "dummy", "docs", "docs/_build/dummy"],
+    "docs": ["sphinx-build", "-W", "-q", "-j2", "-b", "dummy", "docs", "docs/_build/dummy"],
     "workflow": [*SCHEMA, "vendor.github-workflows", ".github/workflows/ci.yml"],
     "issue forms": [*SCHEMA, "vendor.github-issue-forms", *FORMS],
 }
