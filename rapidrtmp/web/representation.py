@@ -114,7 +114,9 @@ def respond(
             return b""
         GrowingProducer(request, pieces, representation.growth, clock).start()
         return NOT_DONE_YET
-    wanted = _wanted_range(request, etag) if kind is RANGED else None
+    # a range is defined for GET alone (RFC 9110 14.2)
+    is_ranged = kind is RANGED and request.method == b"GET"
+    wanted = _wanted_range(request, etag) if is_ranged else None
     if wanted:
         span = byte_range(wanted, size)
         if span is None:
