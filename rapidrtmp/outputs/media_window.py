@@ -83,14 +83,17 @@ class MediaWindow:
         """Return the bytes of each segment that may leave before its time, the oldest first.
 
         One that waits for storage may not: it would be kept all the same. Nor may one that storage
-        has given up: there would be no other copy for those who were promised it.
+        has given up: there would be no other copy for those who were promised it. The newest stays.
         """
         sizes: list[int] = []
         left = {window: window.listed_seconds for window in self.windows if window.segments}
-        while left:
+        if not left:
+            return sizes
+        newest = max(window.segments[-1].sequence for window in left)
+        for sequence in range(self._first, newest):
             size = 0
             for window in left:
-                segment = window.segment(self._first + len(sizes))
+                segment = window.segment(sequence)
                 if segment is not None:
                     left[window] -= segment.seconds
                     if left[window] < self._shortest or self._waits(segment.uri):

@@ -4,9 +4,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import cast
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -108,6 +110,8 @@ class ThumbnailOutput:
     that begin a segment are not kept twice: they are read out of it. Sync samples alone: what
     else a decoder can start at shows a damaged picture first.
     """
+
+    _log = Logger()
 
     def __init__(self, stream: Stream, maker: "ThumbnailMaker") -> None:
         """Make the output of a stream's life."""
@@ -306,40 +310,43 @@ class ThumbnailOutput:
             picture = self._to_do.popleft()
             if not picture.waiting:
                 continue
-            if picture.sample is not None:
-                self._doing = picture
-                self._make(picture.sample.payload, picture)
-            elif picture.read is not None:
-                self._doing = picture
-                reading = picture.read()
-                reading.addCallbacks(self._make, self._unread, (picture,), {}, (picture,))
+            self._doing = picture
+            done = maybeDeferred(self._read, picture)
+            # unread: the segment is gone, or storage does not answer
+            done.addCallbacks(self._make, lambda _: None, (picture,))
+            done.addErrback(self._failed, picture)
+            done.addBoth(self._done, picture)
 
-    def _unread(self, _: Failure, picture: Picture) -> None:
-        """The segment is gone, or storage does not answer."""
+    def _done(self, _: object, picture: Picture) -> None:
+        """Whatever became of a picture, the next one has its turn."""
         self._doing = None
         self._refuse(picture)
         self._work()
 
-    def _make(self, payload: bytes | memoryview, picture: Picture) -> None:
+    def _read(self, picture: Picture) -> Deferred[bytes | memoryview]:
+        """Fetch a key frame."""
+        if picture.sample is not None:
+            return succeed(picture.sample.payload)
+        assert picture.read is not None
+        return cast("Deferred[bytes | memoryview]", picture.read())
+
+    def _make(self, payload: bytes | memoryview, picture: Picture) -> Deferred[None]:
         worker = self._maker.worker
         assert worker is not None
         codec, record = picture.track.codec, decoder_record(picture.track)
         made = worker.make(codec, record, payload, picture.size)
-        made.addCallbacks(self._succeeded, self._failed, (picture,), {}, (picture,))
+        return made.addCallback(self._succeeded, picture)
 
     def _succeeded(self, body: bytes, picture: Picture) -> None:
         etag = blake2b(body, digest_size=8).hexdigest()
         picture.file = Representation(body, JPEG, IMMUTABLE, etag)
         picture.sample = picture.read = None
-        self._doing = None
         while picture.waiting:
             picture.waiting.pop(0).callback(picture.file)
-        self._work()
 
     def _failed(self, failure: Failure, picture: Picture) -> None:
         error = failure.value
-        assert isinstance(error, ThumbnailError)
-        reason = error.reason
+        reason = error.reason if isinstance(error, ThumbnailError) else ""
         if reason == UNDECODABLE:
             picture.fault = "there is none to be had of the key frame"
             picture.sample = picture.read = None
@@ -349,9 +356,10 @@ class ThumbnailOutput:
             for other in self._to_do:
                 self._refuse(other)
             self._to_do.clear()
-        self._doing = None
-        self._refuse(picture)
-        self._work()
+        elif not reason:
+            picture.fault = "an internal error came up"  # and would again, with each request
+            picture.sample = picture.read = None
+            self._log.failure("stream {key}: a thumbnail fails", failure, key=self._stream.key)
 
     def _refuse(self, picture: Picture) -> None:
         while picture.waiting:

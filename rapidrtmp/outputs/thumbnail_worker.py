@@ -168,17 +168,22 @@ class ThumbnailWorker:
             return
         job = self._running = self._waiting.popleft()
         job.cancel_timer()
-        patience = DEADLINE
-        if self._child is None:
-            patience += START
-            try:
-                self._child = self._start()
-            except OSError as error:
-                self._lost("crashed", f"cannot be started: {error.strerror}")
-                return
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
+        try:
+            self._ask(job)
+        except OSError as error:
+            self._lost("crashed", f"cannot be started: {error.strerror}")
+        except Exception:  # all others would wait for this one
+            self._log.failure("thumbnails: a picture cannot be asked for")
+            self._lost("crashed", "an internal error")
+
+    def _ask(self, job: _Job) -> None:
+        patience = DEADLINE
+        if self._child is None:
+            patience += START
+            self._child = self._start()
         job.since = self._reactor.seconds()
         job.timer = self._reactor.callLater(patience, self._hung)
         self._child.send(job.request)

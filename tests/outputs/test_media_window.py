@@ -79,6 +79,12 @@ class TrimTests(WindowCase):
                 seconds = sum(segment.duration for segment in playlist.segments)
                 self.assertGreaterEqual(seconds, 3 * playlist.target_duration)
 
+    def test_no_target_duration(self) -> None:
+        """Nor does it end without a segment where nothing says how long it has to last."""
+        self.encoder().run(26)
+        self.stream.segmentation.target_duration = None
+        self.assertEqual(len(self.window.dispensable()), 9)
+
     def test_left(self) -> None:
         """What was trimmed can be fetched while the playlists that had it may be played."""
         encoder = self.encoder()

@@ -21,6 +21,7 @@ from rapidrtmp.interfaces import (
     Representation,
 )
 from rapidrtmp.media.track import VIDEO_TRACK_ID, Sample, Track
+from rapidrtmp.outputs import thumbnail
 from rapidrtmp.outputs.hls_maker import HLSMaker, HLSSettings
 from rapidrtmp.outputs.pictures import decoder_record, picture_size
 from rapidrtmp.outputs.retention import AFTER_END
@@ -326,6 +327,38 @@ class FailureTests(ThumbnailCase):
             encoder.publication.close("next")
             self.clock.advance(100)
             self.manager.tick()
+
+    def test_broken(self) -> None:
+        """An exception costs one picture: it is logged once, and the next one is made."""
+        encoder = self.published()
+        waiting = [self.ask(*THUMB), self.ask(self.stream.life, "image1", self.images()[1])]
+        self.patch(thumbnail, "decoder_record", lambda track: 1 // 0)
+        self.jobs.finish()
+        self.successResultOf(waiting[0])
+        self.failureResultOf(waiting[1], NotReady)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        with self.assertRaisesRegex(NotFound, "internal error"):
+            self.pictures.representation((self.stream.life, "image1", self.images()[1]))
+        encoder.run(4)
+        self.failureResultOf(self.ask(*THUMB), NotReady)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.patch(thumbnail, "decoder_record", decoder_record)
+        encoder.run(4)
+        found = self.ask(*THUMB)
+        self.jobs.finish()
+        self.successResultOf(found)
+
+    def test_broken_worker(self) -> None:
+        """What the worker raises, or fails with, harms no more."""
+        encoder = self.published()
+        for broken in ({"side_effect": KeyError}, {"return_value": fail(KeyError())}):
+            with mock.patch.object(FakeWorker, "make", **broken):
+                self.failureResultOf(self.ask(*THUMB), NotReady)
+            self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+            encoder.run(2)
+        found = self.ask(*THUMB)
+        self.jobs.finish()
+        self.successResultOf(found)
 
     def test_busy(self) -> None:
         """When the process has too much to do, the stream may ask again at once."""

@@ -3,6 +3,7 @@
 import os
 import sys
 from errno import EAGAIN
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -303,6 +304,19 @@ class LossTests(WorkerTestCase):
         self.reactor.advance(FIRST_DELAY)
         self.reactor.process.answer(self.reactor.process.request())
         self.successResultOf(done)
+
+    def test_internal_error(self) -> None:
+        """Whatever goes wrong with one request, the next one has its turn."""
+        for broken in ("spawnProcess", "send"):
+            owner = self.reactor if broken == "spawnProcess" else thumbnail_worker._Child
+            with mock.patch.object(owner, broken, side_effect=ZeroDivisionError):
+                self.assert_failed(self.make(), "crashed")
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+            self.reactor.advance(LONGEST_DELAY)
+            done = self.make()
+            self.reactor.process.answer(self.reactor.process.request())
+            self.successResultOf(done)
+            self.worker._retire()
 
 
 class CloseTests(WorkerTestCase):
