@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import LogLevel
@@ -105,7 +106,8 @@ class RTMPServerProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let go of everything."""
         self._is_over = True
-        self._end("the connection was lost")
+        is_clean = reason.check(ConnectionDone) is not None
+        self._end("the publisher closed the connection" if is_clean else "the connection was lost")
         self._stop_timer()
         self._set_ungranted(False)
         self._factory.disconnected(self)

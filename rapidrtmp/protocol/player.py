@@ -156,6 +156,7 @@ class Player(ABC):
         self._tracks: Sequence[Track] = ()
         self._ids: frozenset[int] = frozenset()  # of the tracks that are wanted
         self._waiting: set[int] = set()  # of those, video that needs a random access point
+        self._missed: set[int] = set()  # video not wanted at some time since its last one was sent
         self._sent: Configuration | None = None
         self._last = 0  # number of the frame that was sent last
         self._is_full = False
@@ -205,7 +206,9 @@ class Player(ABC):
         before = self._ids
         self._set_ids()
         if self._configuration is not None:
-            self._waiting |= (self._ids - before) & self._configuration.video_ids
+            new = (self._ids - before) & self._configuration.video_ids
+            self._missed |= new
+            self._waiting |= new
             self._waiting &= self._ids
 
     def close(self) -> None:
@@ -314,11 +317,12 @@ class Player(ABC):
     def _catch_up(self) -> None:
         """Send what the cache has that was not sent yet.
 
-        Where some of its GOP was, the rest goes on from there.
+        Where some of its GOP was, the rest goes on from there, but for pictures whose first ones
+        were not wanted.
         """
         frames = self._fanout.newest_gop()
         if frames and frames[0].number <= self._last and frames[0].configuration is self._sent:
-            self._waiting.clear()
+            self._waiting &= self._missed
         wanted = [frame for frame in frames if frame.number > self._last and self._wants(frame)]
         for position, frame in enumerate(wanted):
             if self._is_full:
@@ -334,6 +338,8 @@ class Player(ABC):
                 tracks = self._select(configuration.tracks)
             self._sent = configuration
             self._write_headers(tracks, configuration.headers(tracks, frame.ms))
+        if self._missed and frame.is_random_access:
+            self._missed.discard(frame.track_id)
         self._last = frame.number
         self._write(self._form(frame))
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import cast
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
     IDelayedCall,
     IPushProducer,
@@ -173,7 +174,10 @@ class Reader:
         self._rounds.discard(self)
 
     def read(self) -> None:
-        """Read what there is. An end is left to the reactor, which finds it, too."""
+        """Read what there is. An end is left to the reactor, which finds it, too.
+
+        Not so a reset, which is told once: the reactor would find a clean end behind it.
+        """
         try:
             end = self._socket.doRead()
         except Exception:
@@ -181,7 +185,10 @@ class Reader:
             self._socket.stopWriting()
             self.lose(Failure())
             return
-        if end is not None:
+        if isinstance(end, ConnectionLost):
+            self._socket.stopWriting()
+            self.lose(Failure(end))
+        elif end is not None:
             self._rounds.discard(self)
             self._socket.resumeProducing()
 

@@ -172,6 +172,8 @@ class CutTests(FaultsTestCase):
         wait_for(lambda: not server.stream("cut").get("active"), "the stream is not live", 5)
         lines = [line for line in server.log.splitlines() if "cut" in line and "unpublish" in line]
         self.assertLessEqual(len(lines), 20)
+        for told in ("the publisher closed the connection", "the connection was lost"):
+            self.assertIn(f"({told})", server.log)
         # the key is free: the next one gets in
         last = self.raw(server, OTHER)
         last.publish(f"cut?token={token}")

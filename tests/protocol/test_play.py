@@ -636,6 +636,55 @@ class ControlTests(PlayCase):
         encoder.run(0.5)
         self.assertEqual({type_id for type_id, _ in client.frames[before:]}, {9})
 
+    def test_receive_while_paused(self) -> None:
+        """Pictures that are wanted again in a pause begin with a key frame, too.
+
+        Those that were wanted all the time go on where they were.
+        """
+        for until, first in ((0.4, 4000), (2.0, 4000), (0.0, 4000)):
+            encoder = self.encoder()
+            client, other = self.player(), self.player()
+            encoder.run(1.0)
+            client.send("receiveVideo", None, False, msid=1)
+            encoder.run(1.5)  # the key frame at 2 s is not wanted
+            for each in (client, other):
+                each.send("pause", None, True, 2500.0, msid=1)
+            client.send("receiveVideo", None, True, msid=1)
+            encoder.run(until)
+            before, others = len(client.frames), len(other.frames)
+            for each in (client, other):
+                each.send("pause", None, False, 2500.0, msid=1)
+            encoder.run(3.0)
+            pictures = [time for type_id, time in client.frames[before:] if type_id == 9]
+            self.assertEqual(pictures[0], first)
+            if until < 1:
+                self.assertLess(other.frames[others][1], 2600)
+            encoder.publication.close("next")
+            self.manager.stop("key")
+            self.clock.advance(60)
+
+    def test_receive_before_pause(self) -> None:
+        """A pause does not bring pictures early that still wait for their key frame."""
+        encoder = self.encoder()
+        client = self.player()
+        encoder.run(2.5)
+        client.send("receiveVideo", None, False, msid=1)
+        encoder.run(0.2)
+        client.send("receiveVideo", None, True, msid=1)
+        before = len(client.frames)
+        encoder.run(0.2)
+        client.send("pause", None, True, 2900.0, msid=1)
+        client.send("pause", None, False, 2900.0, msid=1)
+        encoder.run(2.0)
+        pictures = [time for type_id, time in client.frames[before:] if type_id == 9]
+        self.assertEqual(pictures[0], 4000)
+        client.send("pause", None, True, 4900.0, msid=1)
+        encoder.run(0.2)
+        before = len(client.frames)
+        client.send("pause", None, False, 4900.0, msid=1)
+        pictures = [time for type_id, time in client.frames[before:] if type_id == 9]
+        self.assertLess(pictures[0], 5000)
+
     def test_stop(self) -> None:
         """Who stops is no viewer any more, and must ask for something soon."""
         encoder = self.encoder()

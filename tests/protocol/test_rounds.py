@@ -3,6 +3,7 @@
 import socket
 from typing import Any, cast
 
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
@@ -213,6 +214,17 @@ class RoundsTests(SynchronousTestCase):
         other.theirs.send(b"a")
         self.reactor.advance(self.rounds.pause)
         self.turn()
+        self.assertEqual(other.reads, [b"a"])
+
+    def test_reset(self) -> None:
+        """A reset is found once only, and told as what it is."""
+        one, other, *_ = self.publishers(FEW)
+        one.connection.socket.send(b"what is not read when the other side closes")
+        one.theirs.close()
+        other.theirs.send(b"a")
+        self.turn()
+        assert one.reason is not None
+        self.assertTrue(one.reason.check(ConnectionLost))
         self.assertEqual(other.reads, [b"a"])
 
     def test_closing(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost, TCPTimedOutError
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
@@ -204,6 +204,17 @@ class PublishTests(ServerTestCase):
         self.assertEqual(second.calls[0], ("write", (1, b"frame")))
         self.lose(protocol)
         self.assertEqual((len(first.closes()), len(second.closes())), (1, 1))
+
+    def test_connection_ends(self) -> None:
+        """A connection that is closed in order is told apart from one that breaks."""
+        for error, words in (
+            (ConnectionDone(), "the publisher closed the connection"),
+            (ConnectionLost(), "the connection was lost"),
+            (TCPTimedOutError(), "the connection was lost"),
+        ):
+            protocol, _, publication = self.publish()
+            protocol.connectionLost(Failure(error))
+            self.assertEqual(publication.closes(), [words])
 
     def test_many_publishes_in_one_read(self) -> None:
         """Hundreds of publishes in one read are done one after the other, not nested."""
