@@ -1,7 +1,13 @@
 """Many streams in little memory: playlists get shorter, then newcomers are refused."""
 
+import contextlib
+import resource
+from pathlib import Path
+
+from rapidrtmp import memory_limit
+from tests.integration import media
 from tests.integration.case import IntegrationTestCase
-from tests.integration.process import wait_for
+from tests.integration.process import Child, wait_for
 from tests.integration.raw_publisher import Refused
 from tests.integration.server import Server
 from tests.integration.test_refusals import REJECTED
@@ -12,9 +18,29 @@ BUDGET = 24
 KEYS = [f"stream-{number}" for number in range(6)]
 
 
+ROOM = 2 * BUDGET * MIB
+"""Bytes that the server may take beside what it has when the first media flow."""
+
+
+def memory(child: Child, what: str) -> int:
+    """Give a figure of the kernel's in bytes: VmData, VmHWM."""
+    status = Path(f"/proc/{child.pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith(f"{what}:")]
+    return int(line.split()[1]) * 1024
+
+
+def limit(child: Child, room: int) -> None:
+    """Let the kernel give a process so many bytes from now on, and no more (RLIMIT_DATA)."""
+    most = memory(child, "VmData") + room
+    resource.prlimit(child.pid, resource.RLIMIT_DATA, (most, most))
+
+
 class MemoryTests(IntegrationTestCase):
     def test_budget(self) -> None:
-        """Six streams whose windows would take twice the budget: viewers notice nothing."""
+        """Six streams whose windows would take twice the budget: viewers notice nothing.
+
+        The kernel denies the server more than it should need; that would be in its log.
+        """
         server = self.serve(MEMORY_BUDGET=f"{BUDGET}MiB", HLS_MAX_SEGMENTS="10", STREAM_GRACE="1s")
         self.assertEqual(server.metric("rapidrtmp_memory_budget_bytes"), BUDGET * MIB)
         before = server.child.resident_bytes()
@@ -23,6 +49,8 @@ class MemoryTests(IntegrationTestCase):
             for key in KEYS
         ]
         viewers = [self.watch(server, key) for key in KEYS[:3]]
+        viewers[0].wait_segments(1)
+        limit(server.child, ROOM)
         peak = [0]
 
         def is_trimmed() -> bool:
@@ -42,6 +70,12 @@ class MemoryTests(IntegrationTestCase):
         self.assertEqual(ready.status, 200)
         self.assertIn("playlists are shorter", ready.json["checks"]["memory"])
         self.check_refusal(server)
+        for viewer in viewers:
+            self.assert_goes_on(viewer, 2)
+        # no more, at any moment, than a container has in which a server takes this budget by itself
+        container = int(memory_limit.BASE + BUDGET * MIB / memory_limit.PART)
+        self.assertEqual(memory_limit.media_budget(container), BUDGET * MIB)
+        self.assertLess(memory(server.child, "VmHWM"), container)
         for publisher in publishers[2:]:
             self.assertTrue(publisher.running(), "a live stream was cut")
             publisher.kill()
@@ -52,6 +86,26 @@ class MemoryTests(IntegrationTestCase):
         for publisher in publishers[:2]:
             publisher.kill()
         server.stop()
+
+    def test_limit(self) -> None:
+        """The limit of `test_budget` is one: who keeps more is denied memory."""
+        server = self.serve(MEMORY_BUDGET="4GiB")
+        publisher = self.raw(server)
+        publisher.publish(f"{KEYS[0]}?token={server.mint(KEYS[0])}")
+        tags = list(media.flv_tags(media.as_flv(media.sample("heavy"))))
+        publisher.send_tags(tags)
+        server.wait_playlist(KEYS[0])
+        limit(server.child, ROOM)
+
+        def is_denied() -> bool:
+            return not server.child.running() or "MemoryError" in server.log
+
+        with contextlib.suppress(OSError):
+            for number in range(1, 100):
+                publisher.send_tags((t for t in tags if not t.is_config), shift=4000 * number)
+                if is_denied():
+                    break
+        wait_for(is_denied, "memory is denied", 5)
 
     def used(self, server: Server) -> int:
         """Bytes of media, as the server counts them."""
