@@ -24,12 +24,14 @@ class Browser:
             stdin=subprocess.PIPE,
         )
         case.addCleanup(self.child.kill)
+        wait_for(lambda: self.state, "the page is open", 40)
 
     @property
     def state(self) -> dict[str, Any]:
         """What was seen last."""
-        lines = [line for line in self.child.output().splitlines() if line.startswith("{")]
-        complete = [line for line in lines if line.endswith("}")]
+        # what stands behind the last end of line is still being written
+        lines = self.child.output().split("\n")[:-1]
+        complete = [line for line in lines if line.startswith("{")]
         if not complete:
             if not self.child.running():
                 raise AssertionError(f"the browser ended:\n{self.child.output()[-2000:]}")
@@ -42,7 +44,7 @@ class Browser:
         begun = 0.0
         try:
             wait_for(lambda: self.state.get("frames", 0) > 0, "a frame is played", timeout)
-            begun = self.state["time"]
+            begun = self.state.get("time", 0.0)
             wait_for(
                 lambda: self.state.get("time", 0.0) > begun + seconds,
                 f"currentTime advances by {seconds} s from {begun}",
@@ -144,7 +146,8 @@ class PlayerTests(IntegrationTestCase):
 
     def test_diagnosis(self) -> None:
         """What is wrong with an encoder is told when it is found, as plain text, until it goes."""
-        server = self.serve()
+        # a browser may take long to begin
+        server = self.serve(RTMP_FIRST_MEDIA_TIMEOUT="10m", RTMP_IDLE_TIMEOUT="10m")
         encoder = self.raw(server)
         encoder.publish(f"{KEY}?token={server.mint(KEY)}")
         browser = Browser(self, server.url(f"/player/{KEY}"))

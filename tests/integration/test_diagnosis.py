@@ -6,12 +6,16 @@ from tests.integration.case import KEY, IntegrationTestCase
 from tests.integration.process import wait_for
 from tests.integration.server import Server
 
+OF_THE_MACHINE = ("slow_publisher", "no_media")
+"""Diagnoses that go by the clock on the wall."""
+
 
 class DiagnosisTests(IntegrationTestCase):
     def diagnosis(self, server: Server) -> list[dict[str, Any]]:
-        """Ask the API."""
+        """Ask the API. What the machine may be at fault for, when it is busy, is left out."""
         answer = server.get(f"/api/v1/streams/{KEY}/statistics")
-        return list(answer.json["diagnosis"]) if answer.status == 200 else []
+        found = answer.json["diagnosis"] if answer.status == 200 else []
+        return [each for each in found if each["id"] not in OF_THE_MACHINE]
 
     def test_keyframe_interval(self) -> None:
         """Ten seconds between key frames: said in the API, the log and the metrics."""
