@@ -1,9 +1,12 @@
 """What a soak is judged by can fail: each figure that grows, and what was not judged."""
 
+from math import inf
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.soak.gauges import MIB, Moment
-from tests.soak.verdict import DESCRIPTORS, LONG, growths, unjudged
+from tests.soak.gauges import MIB, Moment, Stretch, within
+from tests.soak.stalls import total
+from tests.soak.verdict import DESCRIPTORS, LONG, ROUGH, growths, judged_lag, unjudged
 
 
 def moments(
@@ -51,6 +54,59 @@ class GrowthTests(SynchronousTestCase):
         [line] = growths(high + rising, 300)
         self.assertIn("in the second half", line)
         self.assertEqual(growths(high + rising, 35), [])
+
+
+def stretch(at: float, lag: float, *, ran: float = 0.2, waited: float = 0.0) -> Stretch:
+    """Give a second with four measurements of the reactor's lag."""
+    counts = {bound: 4.0 * (lag <= bound) for bound in (0.01, 0.1, 1.0, inf)}
+    return Stretch(at, at + 1, counts, ran, waited)
+
+
+class LagTests(SynchronousTestCase):
+    def test_within(self) -> None:
+        """The bound that 99 of 100 are within."""
+        self.assertEqual(within([stretch(0, 0.005)]), 0.01)
+        self.assertEqual(within([stretch(0, 0.005), stretch(1, 5.0)]), inf)
+        self.assertEqual(within([stretch(n, 0.5 if n == 7 else 0.05) for n in range(200)]), 0.1)
+        self.assertEqual(within([]), 0.0)
+
+    def test_own(self) -> None:
+        """What the server does slowly, or all the time, is judged."""
+        slow = [stretch(n, 0.5, ran=0.9, waited=0.1) for n in range(20)]
+        told = judged_lag(slow, [], [], 0.25)
+        self.assertEqual((told["reactor lag p99 (s)"], told["bound (s)"]), (1.0, 0.25))
+        self.assertNotIn("reactor lag", told)
+
+    def test_of_others(self) -> None:
+        """What the machine takes from it is left out, and told; the rest is judged."""
+        found = [stretch(n, 0.5 if n in (3, 4, 9) else 0.005) for n in range(20)]
+        found[9] = stretch(9, 0.5, ran=0.1, waited=0.4)
+        self.assertEqual(judged_lag(found, [], [], 0.25)["reactor lag p99 (s)"], 1.0)
+        told = judged_lag(found, [(50.0, 60.0)], [(4.2, 4.5), (3.1, 3.3)], 0.25)
+        self.assertEqual((told["reactor lag p99 (s)"], told["bound (s)"]), (0.01, 0.25))
+        self.assertEqual(told["undisturbed"], "17 of 20 seconds")
+        told = judged_lag(found, [(2.0, 5.5)], [], 0.25)
+        self.assertEqual(told["undisturbed"], "15 of 16 seconds")
+
+    def test_busy(self) -> None:
+        """Where next to nothing is left, the bound is as many times higher, within reason."""
+        busy = [stretch(n, 0.5, waited=0.4) for n in range(20)]
+        for found in (busy, [*busy, stretch(20, 0.005)]):
+            told = judged_lag(found, [], [], 0.25)
+            self.assertEqual((told["reactor lag p99 (s)"], told["reactor lag"]), (1.0, ROUGH))
+            self.assertLess(abs(float(told["bound (s)"]) - 0.75), 0.03)
+            self.assertEqual(unjudged(told, LONG), [])
+
+    def test_no_cpu(self) -> None:
+        """A server that hardly ran, or was not looked at, is not judged."""
+        for found in ([stretch(n, 0.5, waited=1.0) for n in range(20)], []):
+            self.assertEqual(len(unjudged(judged_lag(found, [], [], 0.25), LONG)), 1)
+
+
+class StallsTests(SynchronousTestCase):
+    def test_total(self) -> None:
+        """Stalls are added up."""
+        self.assertEqual(total([(1.0, 1.5), (7.0, 9.0)]), 2.5)
 
 
 class JudgedTests(SynchronousTestCase):

@@ -106,7 +106,7 @@ class RTMPServerProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let go of everything."""
         self._is_over = True
-        is_clean = reason.check(ConnectionDone) is not None
+        is_clean = isinstance(reason.value, ConnectionDone)
         self._end("the publisher closed the connection" if is_clean else "the connection was lost")
         self._stop_timer()
         self._set_ungranted(False)

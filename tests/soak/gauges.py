@@ -3,18 +3,24 @@
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 from typing import TypeAlias
 
 from tests.integration import machine
 from tests.integration.process import Child
 from tests.integration.server import Server
+from tests.soak.stalls import Span
 
 MIB = 1 << 20
 Lags: TypeAlias = dict[float, float]
 """Bounds of the reactor's lag in seconds, and how many measurements were within each."""
+STRETCH = 1.0
+"""Seconds between two looks at the reactor's lag, which is measured four times a second."""
 _LAG = re.compile(r'^rapidrtmp_reactor_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 
 
@@ -32,55 +38,89 @@ class Moment:
     """Seconds of CPU time since the start."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A few seconds of the server's."""
+
+    begun: float
+    """Monotonic time."""
+    ended: float
+    counts: Lags
+    """Measurements of the reactor's lag within each bound."""
+    ran: float
+    """Seconds that the server's main thread ran."""
+    waited: float
+    """Seconds that it waited for a CPU."""
+
+    @property
+    def factor(self) -> float:
+        """How many times as long as alone everything took.
+
+        A thread that waits for a CPU as long as it runs is twice as late with everything.
+        """
+        return 1 + self.waited / max(self.ran, 0.001)
+
+
 def lags(server: Server) -> Lags:
     """Give how many measurements of the reactor's lag were within each bound."""
     text = server.get("/metrics").text
     return {float(bound): float(count) for bound, count in _LAG.findall(text)}
 
 
-def p99(before: Lags, after: Lags, *excused: tuple[Lags, Lags]) -> float:
-    """Give the bound that 99 of 100 measurements were within, in seconds.
-
-    Args:
-        before: the first look.
-        after: the last one.
-        excused: first and last looks of times that do not count.
-    """
-    counts = {
-        bound: count - before[bound] - sum(last[bound] - first[bound] for first, last in excused)
-        for bound, count in after.items()
-    }
-    total = counts[float("inf")]
-    return min(bound for bound, count in counts.items() if count >= 0.99 * total)
+def within(stretches: Sequence[Stretch], share: float = 0.99) -> float:
+    """Give the bound that so many of the measurements were within, in seconds; 0 without any."""
+    counts = Counter[float]()
+    for stretch in stretches:
+        counts.update(stretch.counts)
+    total = counts[inf]
+    return min((bound for bound, count in counts.items() if count >= share * total), default=0.0)
 
 
 class Lag:
-    """How late the reactor was, from now on."""
+    """How late the reactor was, from now on, in stretches of a few seconds."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._before = lags(server)
-        self._scheduled = machine.scheduled(server.child)
-        self._excused: list[tuple[Lags, Lags]] = []
+        self._stretches: list[Stretch] = []
+        self._excused: list[Span] = []
+        self._stop = threading.Event()
+        self._look()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
-    def excuse(self, before: Lags, after: Lags) -> None:
-        """Leave out a time between two looks."""
-        self._excused.append((before, after))
+    @contextmanager
+    def excused(self) -> Iterator[None]:
+        """Leave out what happens meanwhile."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._excused.append((begun, time.monotonic()))
 
-    def read(self) -> tuple[float, float]:
-        """Give p99 in seconds, and how many times as long as alone everything took.
+    def read(self) -> tuple[list[Stretch], list[Span]]:
+        """Look no more; give all stretches, and the times that do not count."""
+        self._stop.set()
+        self._thread.join(60.0)
+        self._add()
+        return self._stretches, self._excused
 
-        That is what others took of the CPU: a thread that waits for one as long as it runs is
-        twice as late with everything.
-        """
-        found = p99(self._before, lags(self._server), *self._excused)
-        ran, waited = (
-            now - then
-            for now, then in zip(
-                machine.scheduled(self._server.child), self._scheduled, strict=True
-            )
+    def _run(self) -> None:
+        while not self._stop.wait(STRETCH):
+            self._add()
+
+    def _look(self) -> None:
+        self._at = time.monotonic()
+        self._lags = lags(self._server)
+        self._scheduled = machine.scheduled(self._server.child)
+
+    def _add(self) -> None:
+        at, before, (ran, waited) = self._at, self._lags, self._scheduled
+        self._look()
+        ran_now, waited_now = self._scheduled
+        counts = {bound: count - before[bound] for bound, count in self._lags.items()}
+        self._stretches.append(
+            Stretch(at, time.monotonic(), counts, ran_now - ran, waited_now - waited)
         )
-        return found, 1 + waited / max(ran, 0.001)
 
 
 def look(child: Child, begun: float = 0.0) -> Moment:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tests.soak.gauges import MIB, Moment, slope, tenths, typical
+from tests.soak.gauges import MIB, Moment, Stretch, slope, tenths, typical, within
+from tests.soak.stalls import Span
 
 LONG = 300.0
 """Seconds of load from which on memory has settled, and everything has to be judged."""
@@ -19,6 +20,66 @@ DESCRIPTORS = 60
 """The same. Two actors hold twenty half-shaken connections each, or none; others one or two."""
 NOT_JUDGED = "not judged"
 """What the value of a figure begins with that was measured under too much other load."""
+BUSY = 2.0
+"""Times as long as alone that things may take in a stretch whose lag is judged."""
+ENOUGH = 0.2
+"""Part of the stretches that must be fit to be judged by themselves."""
+SHARED = 5.0
+"""Times as long as alone that things may take where the bound of the lag is raised likewise."""
+ROUGH = "judged by a higher bound, as the server waits for the CPU longer than it runs"
+"""Of a figure that a machine with less to do would tell more of."""
+
+
+def undisturbed(stretches: Sequence[Stretch], disturbed: Sequence[Span]) -> list[Stretch]:
+    """Choose those in which the server had its CPU, and nothing else held it up.
+
+    What the server itself does slowly is in them: it runs then, and does not wait.
+
+    Args:
+        stretches: all.
+        disturbed: when the machine stood still, and what else does not count.
+    """
+    return [
+        stretch
+        for stretch in stretches
+        if stretch.factor <= BUSY
+        and not any(since < stretch.ended and until > stretch.begun for since, until in disturbed)
+    ]
+
+
+def judged_lag(
+    stretches: Sequence[Stretch], excused: Sequence[Span], stalls: Sequence[Span], bound: float
+) -> dict[str, float | str]:
+    """Tell how late the reactor was, in 99 of 100 measurements, and how late it may have been.
+
+    Where there are too few stretches to judge by themselves, all are judged, by a bound that is as
+    many times higher as everything took longer.
+
+    Args:
+        stretches: all.
+        excused: when the server was held up on purpose: of no interest.
+        stalls: when the machine stood still.
+        bound: seconds, on a machine that has nothing else to do.
+    """
+    meant = [
+        stretch
+        for stretch in stretches
+        if not any(since < stretch.ended and until > stretch.begun for since, until in excused)
+    ]
+    judged = undisturbed(meant, stalls)
+    ran, waited = (sum(getattr(each, what) for each in meant) for what in ("ran", "waited"))
+    factor = 1 + waited / max(ran, 0.001)
+    told: dict[str, float | str] = {}
+    if len(judged) >= max(1.0, ENOUGH * len(meant)):
+        told["reactor lag p99 (s)"] = within(judged)
+        told["bound (s)"] = bound
+    else:
+        told["reactor lag p99 (s)"] = within(meant)
+        told["bound (s)"] = round(bound * factor, 2)
+        told["reactor lag"] = ROUGH if meant and factor <= SHARED else f"{NOT_JUDGED}: no CPU"
+    told["undisturbed"] = f"{len(judged)} of {len(meant)} seconds"
+    told["times as long as alone"] = round(factor, 1)
+    return told
 
 
 def second_half(moments: Sequence[Moment]) -> Sequence[Moment]:
