@@ -15,7 +15,7 @@ from tests.hls.checker import MediaPlaylist, parse_media_playlist, parse_multiva
 from tests.integration import media
 from tests.integration.case import KEY, IntegrationTestCase
 from tests.integration.media import Tag
-from tests.integration.process import Child, tool, wait_for
+from tests.integration.process import PATIENCE, Child, tool, wait_for
 from tests.integration.raw_publisher import RawPublisher, amf
 from tests.integration.server import Server
 from tests.isobmff.checker import parse_events
@@ -170,7 +170,7 @@ class MetadataTests(IntegrationTestCase):
                 *("-show_entries", "stream=nb_read_frames", str(path)),
             ],
             capture_output=True,
-            timeout=60,
+            timeout=60 * PATIENCE,
             check=True,
         )
         lines = answer.stderr.splitlines()

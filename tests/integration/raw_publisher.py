@@ -86,7 +86,7 @@ class Refused(Exception):
 class RawPublisher:
     """One connection to an RTMP server."""
 
-    def __init__(self, port: int, *, timeout: float = 30.0, address: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, *, timeout: float = 60.0, address: str = "127.0.0.1") -> None:
         """Connect, from any address of the loopback network."""
         self.socket = socket.create_connection(("127.0.0.1", port), timeout, (address, 0))
         self._buffer = b""

@@ -20,7 +20,7 @@ class Feed:
     """A reader of the event feed."""
 
     def __init__(self, server: Server, query: str = "", **headers: str) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=20)
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=60)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         self._connection.request("GET", f"/api/v1/events{query}", headers=given)
         self._response = self._connection.getresponse()

@@ -16,7 +16,7 @@ FIRST = f"/live/{KEY}/manifest.mpd"
 
 def receive(server: Server, path: str) -> tuple[bytes, list[float]]:
     """Fetch a file; give it, and when each piece of it came."""
-    connection = HTTPConnection("127.0.0.1", server.http_port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", server.http_port, timeout=60)
     connection.request("GET", path)
     response = connection.getresponse()
     assert response.status == 200, response.status

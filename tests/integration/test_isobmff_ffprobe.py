@@ -17,7 +17,7 @@ from rapidrtmp.isobmff.fragment import media_segment
 from rapidrtmp.isobmff.movie import init_segment
 from rapidrtmp.media.track import AUDIO_TRACK_ID, VIDEO_TRACK_ID, Sample, Track
 from tests.integration.media import as_flv, flv_tags, sample
-from tests.integration.process import tool
+from tests.integration.process import PATIENCE, tool
 from tests.isobmff.checker import CheckError, check_track, parse_init
 
 AUDIO, VIDEO = 8, 9
@@ -67,7 +67,7 @@ def package(track: Track, groups: Sequence[Sequence[Sample]], end: int) -> list[
 class FFmpegTests(SynchronousTestCase):
     def run_silent(self, *arguments: str) -> bytes:
         """Run a program that must succeed and say nothing on standard error."""
-        done = subprocess.run(arguments, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(arguments, capture_output=True, timeout=60 * PATIENCE, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, b""), arguments)
         return done.stdout
 

@@ -167,7 +167,7 @@ class PlayTests(TLSTestCase):
 
     def test_slow_player(self) -> None:
         """Those that do not read are cut off; another loses nothing, on their connection, too."""
-        server = self.serve_tls(PLAY_QUEUE_SECONDS="2s")
+        server = self.serve_tls(PLAY_QUEUE_SECONDS="6s")
         publisher = self.publish(server, "big_keyframes", server.mint(KEY), live=True, loop=True)
         server.wait_live(KEY)
         slow = socket.create_connection(("127.0.0.1", server.http_port))

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.codecs.encoded_sound import package
 from tests.codecs.test_sound_encoders import AC3, EAC3, FLAC, MP3, OPUS, configure, encoded
-from tests.integration.process import tool
+from tests.integration.process import PATIENCE, tool
 
 NAMES = {
     # encoder: FFmpeg's name of the codec, sample entry
@@ -24,7 +24,7 @@ NAMES = {
 class FFprobeTests(SynchronousTestCase):
     def run_silent(self, *arguments: str) -> bytes:
         """Run a program that must succeed and say nothing on standard error."""
-        done = subprocess.run(arguments, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(arguments, capture_output=True, timeout=60 * PATIENCE, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, b""), arguments)
         return done.stdout
 

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.hls.checker import parse_multivariant_playlist
 from tests.integration import media
 from tests.integration.case import KEY, IntegrationTestCase
-from tests.integration.process import python_environment, wait_for
+from tests.integration.process import PATIENCE, python_environment, wait_for
 from tests.integration.server import Answer, Server
 
 OTHER = "stream-2"
@@ -56,7 +56,7 @@ class ConfinementTests(SynchronousTestCase):
             env=python_environment(),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=30 * PATIENCE,
         )
         return [str(done.returncode), *done.stderr.splitlines()][-1]
 
@@ -78,7 +78,7 @@ class ConfinementTests(SynchronousTestCase):
             env=python_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=30,
+            timeout=30 * PATIENCE,
         )
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"", b""))
 

@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 from tests.certificates import make_pair
 from tests.integration import media, publishers
 from tests.integration.case import KEY, IntegrationTestCase
-from tests.integration.process import Child, tool, wait_for
+from tests.integration.process import PATIENCE, Child, tool, wait_for
 from tests.integration.server import Server, listening_port
 
 PEER = "203.0.113.9"
@@ -176,7 +176,9 @@ class HTTPSTests(TLSTestCase):
     def curl(self, server: Server, *arguments: str) -> str:
         """Ask by curl, which must succeed; give what it prints."""
         command = [tool("curl"), "--silent", "--show-error", "--insecure", "--fail", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60 * PATIENCE, check=False
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 

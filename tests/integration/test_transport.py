@@ -14,7 +14,7 @@ from tests.integration.case import KEY, IntegrationTestCase
 from tests.integration.enhanced_publisher import Spec
 from tests.integration.framemd5 import MILLISECOND, Packet, parse
 from tests.integration.media import flv_tags
-from tests.integration.process import Child, wait_for
+from tests.integration.process import PATIENCE, Child, wait_for
 from tests.integration.server import Server
 
 QUIET = ["-hide_banner", "-nostdin", "-v", "warning"]
@@ -44,7 +44,7 @@ Frames = Mapping[str, Sequence[Packet]]
 class TransportTests(IntegrationTestCase):
     def run_silent(self, *arguments: str) -> str:
         """Run a program that must succeed and say nothing on standard error."""
-        done = subprocess.run(arguments, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(arguments, capture_output=True, timeout=60 * PATIENCE, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, b""), arguments)
         return done.stdout.decode()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from rapidrtmp.observability.watchdog import EX_SOFTWARE
+from tests.integration.process import PATIENCE
 
 BLOCKED = """\
 import sys, time
@@ -15,10 +16,10 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 from rapidrtmp.observability.watchdog import Watchdog
 
 def block_for_long():
-    time.sleep(20)
+    time.sleep(80)
 
 globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)], redirectStandardIO=False)
-Watchdog(reactor.callFromThread, 0.4, may_exit=True).start()
+Watchdog(reactor.callFromThread, 1.0, may_exit=True).start()
 reactor.callLater(0.3, block_for_long)
 reactor.run()
 """
@@ -32,7 +33,7 @@ class WatchdogTests(SynchronousTestCase):
             cwd=Path(__file__).parents[2],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=30 * PATIENCE,
             check=False,
         )
         self.assertEqual(run.returncode, EX_SOFTWARE, run.stderr)
