@@ -40,7 +40,7 @@ class DASHPlayerTests(IntegrationTestCase):
         for each in (browser, plain):
             each.wait_time(3, 60)
             self.assert_plays(each.state)
-        self.assertEqual(server.stream(KEY)["viewers"], 2)
+        wait_for(lambda: server.stream(KEY)["viewers"] == 2, "one viewer each")
         self.assertEqual(browser.state["clock"] is None, False, "UTCTiming was not used")
         self.assertGreater(plain.state["latency"], 4)
         plain.close()
@@ -53,7 +53,7 @@ class DASHPlayerTests(IntegrationTestCase):
         wait_for(lambda: browser.state["periods"] == ["0", "1"], "the second Period plays", 40)
         browser.wait_time(3)
         wait_for(lambda: browser.state["latency"] < LATENCY, "the latency is low again", 20)
-        self.assertEqual(server.stream(KEY)["viewers"], 1)
+        wait_for(lambda: server.stream(KEY)["viewers"] == 1, "one viewer is left")
 
         self.assertEqual(server.post(f"/api/v1/streams/{KEY}/stop").status, 200)
         wait_for(lambda: browser.state["ended"], "playback ends", 30)

@@ -18,7 +18,8 @@ class FLVPlayerTests(TLSTestCase):
         def lines() -> list[str]:
             if not child.running():
                 raise AssertionError(f"the browser ended:\n{child.output()[-2000:]}")
-            return [line for line in child.output().splitlines() if line.endswith("}")]
+            whole = child.output().split("\n")[:-1]  # the rest is still being written
+            return [line for line in whole if line.endswith("}")]
 
         wait_for(lambda: len(lines()) >= count, "the page tells how it is doing", 45)
         return [json.loads(line) for line in lines()]

@@ -22,7 +22,7 @@ class HTTPSPlayerTests(TLSTestCase):
         fatal = [error for error in state["errors"] if error["fatal"]]
         self.assertEqual((fatal, state["failed"], state["thrown"]), ([], [], []))
         self.assertEqual(set(state["protocols"]), {"h2"})
-        self.assertEqual(server.stream(KEY)["viewers"], 1)
+        wait_for(lambda: server.stream(KEY)["viewers"] == 1, "one viewer")  # not one a connection
         browser.close()
         wait_for(lambda: server.stream(KEY)["viewers"] == 0, "nobody watches", 40)
         publisher.kill()

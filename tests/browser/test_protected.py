@@ -20,7 +20,7 @@ class ProtectedPlayerTests(SessionTestCase):
         fatal = [error for error in state["errors"] if error["fatal"]]
         self.assertEqual((fatal, state["failed"], state["thrown"]), ([], [], []))
         self.assertEqual(state["pictures"], [], "pictures are asked for without a signature")
-        self.assertEqual(server.stream(KEY)["viewers"], 1)
+        wait_for(lambda: server.stream(KEY)["viewers"] == 1, "one viewer")  # not one a connection
         browser.close()
         stranger = Browser(self, server.url(f"/player/{KEY}"))
         wait_for(lambda: stranger.state.get("page") == "error", "the page gives up", 30)

@@ -2,13 +2,15 @@
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from fuzz import stored
 from fuzz.broken import Broken, check
-from fuzz.corpus import CORPUS, publications
+from fuzz.seeds import SEEDS, publications
 from fuzz.targets import TARGETS
 from rapidrtmp.codecs.registry import REGISTRY
 from rapidrtmp.flv.demuxer import Demuxer
@@ -59,16 +61,51 @@ def damaged(octets: bytes, source: random.Random) -> Iterator[bytes]:
 class FuzzTests(SynchronousTestCase):
     def test_corpus(self) -> None:
         """Every target has sound input, and takes it."""
-        self.assertEqual(set(CORPUS), set(TARGETS))
-        for name, make in CORPUS.items():
+        self.assertEqual(set(SEEDS), set(TARGETS))
+        for name, make in SEEDS.items():
             for octets in make():
                 with self.subTest(name):
                     TARGETS[name](octets)
 
+    def test_stored(self) -> None:
+        """What the repository keeps of the fuzzer's inputs, which is little, breaks nothing."""
+        self.assertEqual({path.stem for path in stored.CORPUS.iterdir()}, set(TARGETS))
+        self.assertLess(sum(path.stat().st_size for path in stored.CORPUS.iterdir()), 100_000)
+        for name, target in TARGETS.items():
+            for octets in stored.read(name):
+                with self.subTest(target=name, input=octets.hex()):
+                    target(octets)
+
+    def test_choice(self) -> None:
+        """What is kept reaches lines that the seeds and what else is kept do not."""
+
+        def target(octets: bytes) -> int:
+            count = 0
+            if b"a" in octets:
+                count += 1
+            if b"b" in octets:
+                count += 1
+            if octets.startswith(b"c"):
+                count += 1
+            return count
+
+        inputs = [b"", b"a", b"xb", b"xxb", b"x", b"caa", b"ab" * stored.MAX_INPUT]
+        self.assertEqual(stored.choose(target, [b"a"], inputs, __file__), [b"xb", b"caa"])
+        self.assertEqual(stored.choose(target, inputs, inputs, __file__), [])
+        self.patch(stored, "MAX_TARGET", 2)
+        self.assertEqual(stored.choose(target, [], inputs, __file__), [b"a"])
+
+    def test_files(self) -> None:
+        """The files are read as they are written."""
+        self.patch(stored, "CORPUS", Path(self.mktemp()))
+        self.assertEqual(stored.read("amf"), [])
+        stored.write("amf", [b"\0", b"\xff" * 9])
+        self.assertEqual(stored.read("amf"), [b"\0", b"\xff" * 9])
+
     def test_damaged(self) -> None:
         """Sound input with a few changes breaks nothing."""
         source = random.Random(44)
-        for name, make in CORPUS.items():
+        for name, make in SEEDS.items():
             for octets in make():
                 for changed in damaged(octets, source):
                     with self.subTest(target=name, input=changed.hex()):

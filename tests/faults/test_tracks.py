@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, cast
 
-from fuzz.corpus import AUDIO, VIDEO
+from fuzz.seeds import AUDIO, VIDEO
 from rapidrtmp.codecs.registry import REGISTRY
 from rapidrtmp.flv import enhanced
 from rapidrtmp.flv.demuxer import Demuxer

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from fuzz.corpus import AUDIO, VIDEO
+from fuzz.seeds import AUDIO, VIDEO
 from rapidrtmp.codecs.registry import REGISTRY
 from rapidrtmp.isobmff.box import box, full_box
 from rapidrtmp.judge.boxes import Box, Fault, read_boxes
