@@ -1,7 +1,11 @@
 """Runs the fuzzer: ``python -m fuzz SECONDS [TARGET ...]``, all targets without names.
 
-Inputs that found something new are kept in fuzz/corpus/<target>, for the next run to go on
-from; an input that broke something is a file fuzz/found/<target>-*, and the exit status 1.
+It starts from fuzz/seeds.py and from fuzz/corpus. Inputs that reached something new are added to
+fuzz/grown/<target>, for the next run to go on from; an input that broke something is a file
+fuzz/found/<target>-*, and the exit status 1.
+
+``python -m fuzz keep [TARGET ...]`` chooses anew what fuzz/corpus has, out of that and of
+fuzz/grown.
 """
 
 import hashlib
@@ -13,7 +17,8 @@ import atheris
 
 with atheris.instrument_imports(include=["rapidrtmp"]):
     from fuzz.targets import TARGETS
-from fuzz.corpus import CORPUS
+from fuzz import stored
+from fuzz.seeds import SEEDS
 
 HERE = Path(__file__).parent
 MAX_LENGTH = 8192
@@ -24,11 +29,11 @@ MEMORY = 1024
 """MiB for the whole process, likewise."""
 
 
-def write_corpus(target: str) -> Path:
-    """Write the first inputs of a target; give their directory."""
-    directory = HERE / "corpus" / target
+def write_first(target: str) -> Path:
+    """Write the inputs that a target starts from; give their directory."""
+    directory = HERE / "grown" / target
     directory.mkdir(parents=True, exist_ok=True)
-    for octets in CORPUS[target]():
+    for octets in (*SEEDS[target](), *stored.read(target)):
         directory.joinpath(hashlib.sha1(octets).hexdigest()).write_bytes(octets)
     return directory
 
@@ -39,27 +44,40 @@ def run_one(target: str, arguments: list[str]) -> None:
     atheris.Fuzz()
 
 
+def keep(target: str) -> None:
+    """Choose what is kept in the repository of a target's inputs."""
+    found = [path.read_bytes() for path in write_first(target).iterdir()]
+    chosen = stored.choose(TARGETS[target], SEEDS[target](), found)
+    stored.write(target, chosen)
+    print(f"{target}: {len(chosen)} of {len(found)}, {sum(map(len, chosen))} bytes", flush=True)
+
+
 def main() -> int:
     """Fuzz targets one after the other, each in a process of its own."""
-    if sys.argv[1:2] == ["--one"]:
-        run_one(sys.argv[2], sys.argv[3:])
-    if not sys.argv[1:2] or not sys.argv[1].isdecimal() or not set(sys.argv[2:]) <= set(TARGETS):
+    what, *names = sys.argv[1:] or [""]
+    if what == "--one":
+        run_one(names[0], names[1:])
+    if not (what == "keep" or what.isdecimal()) or not set(names) <= set(TARGETS):
         print(f"{__doc__}\nTargets: {' '.join(TARGETS)}", file=sys.stderr)
         return 2
+    if what == "keep":
+        for target in names or TARGETS:
+            keep(target)
+        return 0
     found = HERE / "found"
     found.mkdir(exist_ok=True)
     broken = []
-    for target in sys.argv[2:] or TARGETS:
+    for target in names or TARGETS:
         print(f"--- {target}", flush=True)
         options = [
-            f"-max_total_time={sys.argv[1]}",
+            f"-max_total_time={what}",
             f"-max_len={MAX_LENGTH}",
             f"-timeout={TIMEOUT}",
             f"-rss_limit_mb={MEMORY}",
             f"-artifact_prefix={found / target}-",
             "-print_final_stats=1",
         ]
-        command = [sys.executable, "-m", "fuzz", "--one", target, str(write_corpus(target))]
+        command = [sys.executable, "-m", "fuzz", "--one", target, str(write_first(target))]
         if subprocess.run([*command, *options]).returncode:
             broken.append(target)
     print(f"{len(broken)} targets broken: {' '.join(broken)}" if broken else "nothing found")

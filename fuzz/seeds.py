@@ -263,7 +263,7 @@ def splice() -> list[bytes]:
     return [head + insert, signal]
 
 
-CORPUS = {
+SEEDS = {
     "server": server,
     "client": client,
     "chunk": chunk,
