@@ -74,17 +74,17 @@ class FaultsTestCase(IntegrationTestCase):
 class SlowTests(FaultsTestCase):
     def test_handshake(self) -> None:
         """A1, A2: nothing, or a byte now and then, ends at the deadline."""
-        server = self.serve_canary(RTMP_HANDSHAKE_TIMEOUT="2s")
+        server = self.serve_canary(RTMP_HANDSHAKE_TIMEOUT="3s")
         for drip in (b"", GREETING):
             elapsed = self.seconds_to_end(self.connect(), drip)
-            self.assertGreater(elapsed, 1.5)
-            self.assertLess(elapsed, 8)
+            self.assertGreater(elapsed, 2.5)
+            self.assertLess(elapsed, 9.5)
         self.assertEqual(server.metric(ERRORS, 'reason="handshake_timeout"'), 2)
         self.assert_unharmed()
 
     def test_silence(self) -> None:
         """A102, A103: who sends no media, or no more, is told so and sent away."""
-        server = self.serve_canary(RTMP_FIRST_MEDIA_TIMEOUT="2s", RTMP_IDLE_TIMEOUT="2s")
+        server = self.serve_canary(RTMP_FIRST_MEDIA_TIMEOUT="3s", RTMP_IDLE_TIMEOUT="3s")
         tags = list(media.flv_tags(media.as_flv(media.sample("plain"))))
         for name, reason in (("nothing", "no_media"), ("stops", "publisher_idle")):
             publisher = self.publisher(name)
@@ -92,7 +92,7 @@ class SlowTests(FaultsTestCase):
                 publisher.send_tags(tags[:60])
             begun = time.monotonic()
             self.assertTrue(publisher.closed_by_server())
-            self.assertLess(time.monotonic() - begun, 9)
+            self.assertLess(time.monotonic() - begun, 12)
             self.assertIn("NetStream.Publish.Rejected", publisher.codes)
             self.assertEqual(server.metric(ERRORS, f'reason="{reason}"'), 1)
         self.assert_unharmed()
