@@ -6,7 +6,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.soak.gauges import MIB, Moment, Stretch, within
 from tests.soak.stalls import total
-from tests.soak.verdict import DESCRIPTORS, LONG, ROUGH, growths, judged_lag, unjudged
+from tests.soak.verdict import (
+    DESCRIPTORS,
+    LONG,
+    ROUGH,
+    growths,
+    judged_lag,
+    too_late,
+    unjudged,
+)
 
 
 def moments(
@@ -73,34 +81,36 @@ class LagTests(SynchronousTestCase):
     def test_own(self) -> None:
         """What the server does slowly, or all the time, is judged."""
         slow = [stretch(n, 0.5, ran=0.9, waited=0.1) for n in range(20)]
-        told = judged_lag(slow, [], [], 0.25)
-        self.assertEqual((told["reactor lag p99 (s)"], told["bound (s)"]), (1.0, 0.25))
+        told = judged_lag(slow, [], [], 0.1)
+        self.assertEqual((told["reactor lag p99 (s)"], told["later than 0.1 s"]), (1.0, "100.0%"))
+        self.assertEqual(too_late(told), ["later than 0.1 s: 100.0%"])
         self.assertNotIn("reactor lag", told)
 
     def test_of_others(self) -> None:
         """What the machine takes from it is left out, and told; the rest is judged."""
         found = [stretch(n, 0.5 if n in (3, 4, 9) else 0.005) for n in range(20)]
         found[9] = stretch(9, 0.5, ran=0.1, waited=0.4)
-        self.assertEqual(judged_lag(found, [], [], 0.25)["reactor lag p99 (s)"], 1.0)
-        told = judged_lag(found, [(50.0, 60.0)], [(4.2, 4.5), (3.1, 3.3)], 0.25)
-        self.assertEqual((told["reactor lag p99 (s)"], told["bound (s)"]), (0.01, 0.25))
+        self.assertEqual(len(too_late(judged_lag(found, [], [], 0.1))), 1)
+        told = judged_lag(found, [(50.0, 60.0)], [(4.2, 4.5), (3.1, 3.3)], 0.1)
+        self.assertEqual((told["reactor lag p99 (s)"], too_late(told)), (0.01, []))
         self.assertEqual(told["undisturbed"], "17 of 20 seconds")
-        told = judged_lag(found, [(2.0, 5.5)], [], 0.25)
+        told = judged_lag(found, [(2.0, 5.5)], [], 0.1)
         self.assertEqual(told["undisturbed"], "15 of 16 seconds")
 
     def test_busy(self) -> None:
-        """Where next to nothing is left, the bound is as many times higher, within reason."""
-        busy = [stretch(n, 0.5, waited=0.4) for n in range(20)]
-        for found in (busy, [*busy, stretch(20, 0.005)]):
-            told = judged_lag(found, [], [], 0.25)
-            self.assertEqual((told["reactor lag p99 (s)"], told["reactor lag"]), (1.0, ROUGH))
-            self.assertLess(abs(float(told["bound (s)"]) - 0.75), 0.03)
-            self.assertEqual(unjudged(told, LONG), [])
+        """Where next to nothing is left, what it waited does not count, and the rest does."""
+        for lag, expected in ((0.5, 0), (5.0, 1)):
+            busy = [stretch(n, lag, waited=0.4) for n in range(20)]
+            for found in (busy, [*busy, stretch(20, 0.005)]):
+                told = judged_lag(found, [], [], 0.1)
+                self.assertEqual(told["reactor lag"], ROUGH)
+                self.assertEqual(unjudged(told, LONG), [])
+                self.assertEqual(len(too_late(told)), expected)
 
     def test_no_cpu(self) -> None:
         """A server that hardly ran, or was not looked at, is not judged."""
         for found in ([stretch(n, 0.5, waited=1.0) for n in range(20)], []):
-            self.assertEqual(len(unjudged(judged_lag(found, [], [], 0.25), LONG)), 1)
+            self.assertEqual(len(unjudged(judged_lag(found, [], [], 0.1), LONG)), 1)
 
 
 class StallsTests(SynchronousTestCase):

@@ -1,7 +1,9 @@
 """An emulator of Google Cloud Storage as a child process that can be killed and come back."""
 
+import contextlib
 import json
 import platform
+import random
 import socket
 import sys
 from importlib.util import find_spec
@@ -38,11 +40,13 @@ def _binary() -> Path:
 
 
 def free_port() -> int:
-    """Find a port of the loopback interface on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find a port on which nobody listens, and which no client is given by the kernel meanwhile."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10_000, max(10_001, lowest))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Emulator:

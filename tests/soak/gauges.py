@@ -76,6 +76,25 @@ def within(stretches: Sequence[Stretch], share: float = 0.99) -> float:
     return min((bound for bound, count in counts.items() if count >= share * total), default=0.0)
 
 
+def late(stretches: Sequence[Stretch], bound: float, *, waiting: bool) -> float:
+    """Give the share of the measurements that were surely later than some bound.
+
+    Args:
+        stretches: those that are judged, in order.
+        bound: seconds.
+        waiting: whether the reactor may be as late in addition as it waited for a CPU, in the
+            second of the measurement and in the one before.
+    """
+    total = later = before = 0.0
+    for stretch in stretches:
+        allowed = bound + (before + stretch.waited if waiting else 0.0)
+        counts = stretch.counts
+        total += counts[inf]
+        later += counts[inf] - counts[min(each for each in counts if each >= allowed)]
+        before = stretch.waited
+    return later / max(total, 1.0)
+
+
 class Lag:
     """How late the reactor was, from now on, in stretches of a few seconds."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tests.soak.gauges import MIB, Moment, Stretch, slope, tenths, typical, within
+from tests.soak.gauges import MIB, Moment, Stretch, late, slope, tenths, typical, within
 from tests.soak.stalls import Span
 
 LONG = 300.0
@@ -25,8 +25,11 @@ BUSY = 2.0
 ENOUGH = 0.2
 """Part of the stretches that must be fit to be judged by themselves."""
 SHARED = 5.0
-"""Times as long as alone that things may take where the bound of the lag is raised likewise."""
-ROUGH = "judged by a higher bound, as the server waits for the CPU longer than it runs"
+"""Times as long as alone that things may take where all stretches are judged."""
+LATER = "later than"
+MOST_LATE = 1.0
+"""Percent of the measurements that may be later than the bound."""
+ROUGH = "judged without what the server waited for the CPU: that is longer than it ran"
 """Of a figure that a machine with less to do would tell more of."""
 
 
@@ -50,16 +53,16 @@ def undisturbed(stretches: Sequence[Stretch], disturbed: Sequence[Span]) -> list
 def judged_lag(
     stretches: Sequence[Stretch], excused: Sequence[Span], stalls: Sequence[Span], bound: float
 ) -> dict[str, float | str]:
-    """Tell how late the reactor was, in 99 of 100 measurements, and how late it may have been.
+    """Tell how late the reactor was, in 99 of 100 measurements, and how many were too late.
 
-    Where there are too few stretches to judge by themselves, all are judged, by a bound that is as
-    many times higher as everything took longer.
+    Where there are too few stretches to judge by themselves, all are judged, and the reactor may
+    be as late in addition as it waited for a CPU.
 
     Args:
         stretches: all.
         excused: when the server was held up on purpose: of no interest.
         stalls: when the machine stood still.
-        bound: seconds, on a machine that has nothing else to do.
+        bound: seconds.
     """
     meant = [
         stretch
@@ -69,17 +72,26 @@ def judged_lag(
     judged = undisturbed(meant, stalls)
     ran, waited = (sum(getattr(each, what) for each in meant) for what in ("ran", "waited"))
     factor = 1 + waited / max(ran, 0.001)
-    told: dict[str, float | str] = {}
-    if len(judged) >= max(1.0, ENOUGH * len(meant)):
-        told["reactor lag p99 (s)"] = within(judged)
-        told["bound (s)"] = bound
-    else:
-        told["reactor lag p99 (s)"] = within(meant)
-        told["bound (s)"] = round(bound * factor, 2)
+    is_rough = len(judged) < max(1.0, ENOUGH * len(meant))
+    chosen = meant if is_rough else judged
+    told: dict[str, float | str] = {
+        "reactor lag p99 (s)": within(chosen),
+        f"{LATER} {bound} s": f"{late(chosen, bound, waiting=is_rough):.1%}",
+        "undisturbed": f"{len(judged)} of {len(meant)} seconds",
+        "times as long as alone": round(factor, 1),
+    }
+    if is_rough:
         told["reactor lag"] = ROUGH if meant and factor <= SHARED else f"{NOT_JUDGED}: no CPU"
-    told["undisturbed"] = f"{len(judged)} of {len(meant)} seconds"
-    told["times as long as alone"] = round(factor, 1)
     return told
+
+
+def too_late(told: Mapping[str, float | str]) -> list[str]:
+    """Tell which of the figures of `judged_lag` say that the reactor was too late."""
+    return [
+        f"{name}: {value}"
+        for name, value in told.items()
+        if name.startswith(LATER) and float(str(value).rstrip("%")) > MOST_LATE
+    ]
 
 
 def second_half(moments: Sequence[Moment]) -> Sequence[Moment]:
