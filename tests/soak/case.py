@@ -26,7 +26,7 @@ from tests.soak.verdict import LONG, NOT_JUDGED, growths, second_half, unjudged
 
 SETTINGS = {
     # a viewer of ours may be late where the machine is busy, while the storage fails
-    "HLS_MAX_SEGMENTS": "40",
+    "HLS_MAX_SEGMENTS": "20",
     "STREAM_GRACE": "5s",
     "RTMP_HANDSHAKE_TIMEOUT": "5s",
     "RTMP_IDLE_TIMEOUT": "4s",
@@ -35,8 +35,8 @@ SETTINGS = {
     "HTTP_MAX_CONNECTIONS_PER_IP": "1000",
     "MAX_TOKEN_REQUESTS_PER_IP": "1000",
 }
-WINDOW = 35.0
-"""Seconds between two looks of a viewer that has seen all: playlists list forty."""
+WINDOW = 15.0
+"""Seconds between two looks of a viewer that has seen all: playlists list twenty."""
 EXPECTED = re.compile(
     r"outputs\.uploads: storage (fails at|does not delete)|outputs\.uploads: .* (lost|given up)"
     r"|outputs\.retention: .*could not (end or remove stored files|remove \d+ of)"
@@ -133,6 +133,9 @@ class SoakCase(FaultsCase):
         self.report["memory"] = {
             "first tenth (MiB)": round(typical(first, "memory") / MIB, 1),
             "last tenth (MiB)": round(typical(last, "memory") / MIB, 1),
+            "each minute (MiB)": " ".join(
+                f"{moment.memory / MIB:.0f}" for moment in gauges.moments[::60]
+            ),
             "slope (MiB/h)": round(slope(gauges.moments) / MIB, 1),
             "slope of the second half (MiB/h)": round(slope(second_half(gauges.moments)) / MIB, 1),
         }
