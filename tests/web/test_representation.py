@@ -74,7 +74,7 @@ class RepresentationTests(SynchronousTestCase):
         )
 
     def test_head(self) -> None:
-        """HEAD has the headers of GET and no body, large or compressed; a range is GET's (B4)."""
+        """HEAD has the headers of GET and no body, large or compressed; a range is for GET (B4)."""
         for path in FILES:
             for headers in [(), (("Accept-Encoding", "gzip"),), (("Range", "bytes=0-0"),)]:
                 got = self.ask(path, *(header for header in headers if header[0] != "Range"))
