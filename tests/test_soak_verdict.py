@@ -109,7 +109,7 @@ class LagTests(SynchronousTestCase):
 
     def test_no_cpu(self) -> None:
         """A server that hardly ran, or was not looked at, is not judged."""
-        for found in ([stretch(n, 0.5, waited=1.0) for n in range(20)], []):
+        for found in ([stretch(n, 0.5, waited=2.0) for n in range(20)], []):
             self.assertEqual(len(unjudged(judged_lag(found, [], [], 0.1), LONG)), 1)
 
 

@@ -35,6 +35,9 @@ SETTINGS = {
     "HTTP_MAX_CONNECTIONS_PER_IP": "1000",
     "MAX_TOKEN_REQUESTS_PER_IP": "1000",
 }
+WARM_UP = 60.0
+"""Seconds of load in a long run before its first look at memory, threads and descriptors: until
+playlists are full, and each kind of actor and fault has been there."""
 WINDOW = 15.0
 """Seconds between two looks of a viewer that has seen all: playlists list twenty."""
 EXPECTED = re.compile(
@@ -101,9 +104,12 @@ class SoakCase(FaultsCase):
         self.idle_crowd()
         self.refused_flood()
         self.lag = Lag(server)
-        gauges = Gauges(server)
+        is_long = seconds >= LONG
+        if is_long:
+            self.run_faults(time.monotonic() + WARM_UP, crowd.random)
+        self.gauges = gauges = Gauges(server)
         self.addCleanup(gauges.stop)
-        self.run_faults(ends, crowd.random, may_try_again=seconds >= LONG)
+        self.run_faults(ends, crowd.random, may_try_again=is_long)
         crowd.end()
         gauges.stop()
         spans = self.stalls.spans

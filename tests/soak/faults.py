@@ -17,7 +17,7 @@ from tests.integration.process import wait_for
 from tests.integration.raw_publisher import RawPublisher, Refused
 from tests.integration.server import Server
 from tests.soak.actors import GREETING, Crowd
-from tests.soak.gauges import Lag
+from tests.soak.gauges import Gauges, Lag
 from tests.soak.stalls import Stalls
 from tests.soak.verdict import LONG, judged_lag, too_late, unjudged
 
@@ -48,9 +48,12 @@ class FaultsCase(IntegrationTestCase):
     crowd: Crowd
     stalls: Stalls
     lag: Lag
+    gauges: Gauges
     report: dict[str, Any]
 
-    def run_faults(self, ends: float, source: random.Random, *, may_try_again: bool) -> None:
+    def run_faults(
+        self, ends: float, source: random.Random, *, may_try_again: bool = False
+    ) -> None:
         """Let something happen every few seconds, all of it in turn.
 
         Args:
@@ -77,7 +80,7 @@ class FaultsCase(IntegrationTestCase):
                 is_rough = may_try_again and "reactor lag" in self.report[name]
                 if is_rough and tries[name] < TRIES and time.monotonic() < ends - LAST:
                     tries[name] += 1
-                    with self.lag.excused():
+                    with self.lag.excused(), self.gauges.excused():
                         measure()
 
     def storage_fails(self, source: random.Random) -> None:

@@ -160,9 +160,19 @@ class Gauges:
         self._child = server.child
         self.moments: list[Moment] = []
         self._stop = threading.Event()
+        self._is_excused = False
         self._begun = time.monotonic()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    @contextmanager
+    def excused(self) -> Iterator[None]:
+        """Do not look meanwhile."""
+        self._is_excused = True
+        try:
+            yield
+        finally:
+            self._is_excused = False
 
     def stop(self) -> None:
         """Look no more."""
@@ -171,7 +181,8 @@ class Gauges:
 
     def _run(self) -> None:
         while not self._stop.wait(1.0):
-            self.moments.append(look(self._child, self._begun))
+            if not self._is_excused:
+                self.moments.append(look(self._child, self._begun))
 
 
 def tenths(moments: Sequence[Moment]) -> tuple[Sequence[Moment], Sequence[Moment]]:

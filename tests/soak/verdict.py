@@ -24,7 +24,7 @@ BUSY = 2.0
 """Times as long as alone that things may take in a stretch whose lag is judged."""
 ENOUGH = 0.2
 """Part of the stretches that must be fit to be judged by themselves."""
-SHARED = 5.0
+SHARED = 10.0
 """Times as long as alone that things may take where all stretches are judged."""
 LATER = "later than"
 MOST_LATE = 1.0
