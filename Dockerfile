@@ -20,10 +20,18 @@ WORKDIR /app
 RUN mkdir -p /app/data/streams && chown -R rapidrtmp /app/data
 # by number, so that whoever runs it can tell that it is not root
 USER 1000
-ENV STORAGE_DIR=/app/data/streams PYTHONUNBUFFERED=1
+ENV STORAGE_DIR=/app/data/streams PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 VOLUME /app/data
 EXPOSE 8080 1935
 HEALTHCHECK --interval=30s --timeout=3s --start-period=5s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health')"]
 STOPSIGNAL SIGTERM
+# given by whoever builds it: --build-arg VERSION=... and so on
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="RapidRTMP" \
+      org.opencontainers.image.description="Live-streaming server on Twisted: RTMP in, CMAF HLS out" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 CMD ["rapidrtmp", "serve"]

@@ -24,6 +24,7 @@ from twisted.python.logfile import LogFile
 from rapidrtmp import __version__, config, steady_clock
 from rapidrtmp.descriptors import RESERVE, raise_limit
 from rapidrtmp.observability.logging import LogOutput
+from rapidrtmp.systemd import ServiceManager
 
 _log = Logger()
 
@@ -163,7 +164,10 @@ def makeService(options: Options) -> StartedService:
     reactor.callWhenRunning(reload_at_hangup, options, reactor, parts)
     reactor.callWhenRunning(stop_at_signal, reactor)
     reactor.callWhenRunning(LoopingCall(clock.look).start, CLOCK_LOOK)
-    return StartedService(service, log_output)
+    started = StartedService(service, log_output)
+    # The last one to start, so that it is ready when it says so; and the first one to stop.
+    ServiceManager(reactor, os.environ).setServiceParent(started)
+    return started
 
 
 def make_log_output(options: Options, reactor: Any) -> LogOutput | None:

@@ -40,6 +40,7 @@ CHECKS = {
     "docs": ["sphinx-build", "-W", "-q", "-j2", "-b", "dummy", "docs", "docs/_build/dummy"],
     "workflow": [*SCHEMA, "vendor.github-workflows", ".github/workflows/ci.yml"],
     "issue forms": [*SCHEMA, "vendor.github-issue-forms", *FORMS],
+    "compose": ["check-jsonschema", "--builtin-schema=vendor.compose-spec", "docker-compose.yml"],
 }
 SUITES = {
     "browser": "integration",
@@ -60,6 +61,7 @@ REAL_CLIENTS = {
     ("ffmpeg", "-version"): "ffmpeg",
     ("chromium", "--version"): "chromium",
     ("faketime", "--version"): "faketime",
+    ("systemd-analyze", "--version"): "systemd",
     ("gst-launch-1.0", "--version"): "gstreamer1.0-tools",
     ("gst-inspect-1.0", "--exists", "videotestsrc"): "gstreamer1.0-plugins-base",
     ("gst-inspect-1.0", "--exists", "flvmux"): "gstreamer1.0-plugins-good",

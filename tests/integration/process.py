@@ -27,6 +27,8 @@ PACKAGES = {
     "gst-launch-1.0": "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good "
     "gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly",
     "chromium": "chromium",
+    "systemd-analyze": "systemd",
+    "systemd-socket-activate": "systemd",
 }
 
 T = TypeVar("T")

@@ -1,43 +1,71 @@
-"""The wheel, built as a user's pip builds it on a machine without Node.js."""
+"""The source distribution, and wheels of it, built by a user's pip on a machine without Node.js."""
 
 import os
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 from tests.integration.case import IntegrationTestCase
-from tests.integration.process import ROOT, Child
-from tests.integration.wheel import SOURCES, VENDOR, build_wheel
+from tests.integration.process import ROOT, Child, run
+from tests.integration.wheel import REST, SOURCES, VENDOR, build_sdist, build_wheel
 
 
 class WheelTests(IntegrationTestCase):
-    """What `pip install .` brings."""
+    """What `pip install` of the source distribution brings."""
 
     timeout = 300
 
-    def build(self, **environment: str) -> tuple[Child, Path]:
+    def sdist(self) -> Path:
+        """Build the source distribution. It has all of the tree."""
+        directory = self.temporary()
+        builder = build_sdist(directory)
+        self.addCleanup(builder.kill)
+        builder.succeed(120)
+        (path,) = (directory / "dist").iterdir()
+        with tarfile.open(path) as archive:
+            names = {name.partition("/")[2] for name in archive.getnames()}
+        tree = directory / "tree"
+        expected = {
+            file.relative_to(tree).as_posix()
+            for name in (*SOURCES, *REST)
+            for file in (tree / name).rglob("*")
+            if not file.is_dir() and file.suffix != ".pyc"
+        }
+        expected |= {"README.md", "LICENSE", "Makefile", "Dockerfile", "docker-compose.yml"}
+        self.assertEqual(expected - names, set())
+        return path
+
+    def build(self, sdist: Path, **environment: str) -> tuple[Child, Path]:
         """Build a wheel with an empty PATH."""
         directory = self.temporary()
         empty = directory / "bin"
         empty.mkdir()
-        child, wheels = build_wheel(directory, PATH=str(empty), **environment)
+        child, wheels = build_wheel(directory, sdist, PATH=str(empty), **environment)
         self.addCleanup(child.kill)
         return child, wheels
 
     def test_wheels(self) -> None:
         """One with hls.js, unless RAPIDRTMP_NO_NPM=1 asks for one without; both at a time."""
-        contents = [self.build(**more) for more in ({}, {"RAPIDRTMP_NO_NPM": "1"})]
+        sdist = self.sdist()
+        contents = [self.build(sdist, **more) for more in ({}, {"RAPIDRTMP_NO_NPM": "1"})]
+        paths = [sdist]
         for (child, wheels), judge in zip(contents, (self.contents, self.without_npm), strict=True):
             child.succeed(240)
             (path,) = wheels.iterdir()
+            paths.append(path)
             judge(path)
+        command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, paths)]
+        checked = run(command).decode()
+        self.assertEqual(checked.count("PASSED"), 3, checked)
 
     def contents(self, path: Path) -> None:
         """It has hls.js with its licence, every module, and the plug-in that twistd finds."""
         installed = self.temporary() / "site"
         with zipfile.ZipFile(path) as wheel:
             names = set(wheel.namelist())
-            wheel.extractall(installed)
+        pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--no-compile"]
+        run([*pip, "--quiet", "--target", str(installed), str(path)])
         self.assertIn(VENDOR + "hls.LICENSE", names)
         script = (installed / VENDOR / "hls.min.js").read_text()
         self.assertGreater(len(script), 400_000)

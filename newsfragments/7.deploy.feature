@@ -1,0 +1,1 @@
+Deployment: a hardened unit of systemd with socket activation and sd_notify; docker-compose.yml with Prometheus, Grafana and an emulator of Google Cloud Storage; manifests for Kubernetes by kustomize and a Helm chart, with edges that an autoscaler may multiply; all judged by the tools themselves in the tests.
