@@ -71,5 +71,8 @@ class ServiceManager(Service):
                 sender.setblocking(False)
                 sender.sendto(state.encode(), address)
         except OSError as error:
-            self._log.warn("cannot tell the service manager {state}: {error}", state=state,
-                           error=error.strerror)
+            self._log.warn(
+                "cannot tell the service manager {state}: {error}",
+                state=state,
+                error=error.strerror,
+            )

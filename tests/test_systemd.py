@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,9 +13,9 @@ from rapidrtmp.systemd import ServiceManager
 class Reactor(Clock):
     """A clock that runs from the beginning on."""
 
-    def callWhenRunning(self, call: object, *arguments: object) -> None:  # noqa: N802  (same)
+    def callWhenRunning(self, call: Callable[[], object]) -> None:  # noqa: N802  (same)
         """Call it at the next turn."""
-        self.callLater(0, call, *arguments)
+        self.callLater(0, call)
 
 
 class ServiceManagerTests(SynchronousTestCase):

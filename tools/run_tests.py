@@ -40,7 +40,7 @@ CHECKS = {
     "docs": ["sphinx-build", "-W", "-q", "-j2", "-b", "dummy", "docs", "docs/_build/dummy"],
     "workflow": [*SCHEMA, "vendor.github-workflows", ".github/workflows/ci.yml"],
     "issue forms": [*SCHEMA, "vendor.github-issue-forms", *FORMS],
-    "compose": ["check-jsonschema", "--builtin-schema=vendor.compose-spec", "docker-compose.yml"],
+    "compose": [*SCHEMA, "vendor.compose-spec", "docker-compose.yml"],
 }
 SUITES = {
     "browser": "integration",

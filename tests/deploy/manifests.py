@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # it has no annotations
 import kubernetes_validate
 import yaml
 from kubernetes_validate import utils

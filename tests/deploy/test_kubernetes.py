@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import os
 import re
 from collections.abc import Callable
 from itertools import chain
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import ValidationError
+from jsonschema import ValidationError  # type: ignore[import-untyped]  # no annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from rapidrtmp import __version__, config
@@ -17,7 +18,9 @@ from tests.deploy import manifests
 from tests.deploy.manifests import CHART, DEPLOY, KUSTOMIZE, Manifest
 
 ROOT = DEPLOY.parent
-COMPONENTS = tuple(sorted(f"components/{path.name}" for path in (KUSTOMIZE / "components").iterdir()))
+COMPONENTS = tuple(
+    sorted(f"components/{path.name}" for path in (KUSTOMIZE / "components").iterdir())
+)
 OVERLAYS = tuple(sorted(f"overlays/{path.name}" for path in (KUSTOMIZE / "overlays").iterdir()))
 UNANSWERED = 40
 """Seconds for what does not answer when the server stops: docs/operating.md."""
@@ -26,7 +29,7 @@ KEY = "0123456789abcdef"
 VALUES: dict[str, Manifest] = {
     "default": {},
     "all": {
-        "settings": {"HLS_MAX_SEGMENTS": 1000, "HLS_LOW_LATENCY": False, "GOP_CACHE_BYTES": 16000000},
+        "settings": {"HLS_MAX_SEGMENTS": 1000, "PUBLIC_STREAM_LIST": False},
         "secrets": {"values": {"API_KEYS": KEY, "PLAYBACK_SECRET": KEY}},
         "imagePullSecrets": [{"name": "registry"}],
         "drainSeconds": 60,
@@ -154,7 +157,9 @@ class ManifestCase(SynchronousTestCase):
             if "http" in [port["name"] for port in each["spec"]["ports"]]
         ]  # fmt: skip
         self.assertEqual(found, with_http)
-        self.assertEqual({each["metadata"]["labels"][spec["jobLabel"]] for each in found}, {"rapidrtmp"})
+        self.assertEqual(
+            {each["metadata"]["labels"][spec["jobLabel"]] for each in found}, {"rapidrtmp"}
+        )
 
     def judge_ingress(self, ingress: Manifest, objects: list[Manifest]) -> None:
         """It leads to a Service that is there, and never to /metrics."""
@@ -248,15 +253,20 @@ class ManifestCase(SynchronousTestCase):
                 file.write_text(KEY)
                 value = str(file.absolute())
             here[name] = value
-        known = {row.name for row in config.TABLE} | {
-            f"{row.name}_FILE" for row in config.TABLE
-        }
+        known = {row.name for row in config.TABLE} | {f"{row.name}_FILE" for row in config.TABLE}
         self.assertEqual(set(settings) - known, set())
         loaded = config.load(here, {})
         self.assertEqual(loaded.http_addr, f":{ports['http']}")
         self.assertEqual(loaded.rtmp_addr, f":{ports['rtmp']}")
         if "rtmps" in ports:
             self.assertEqual(loaded.rtmps_addr, f":{ports['rtmps']}")
+
+
+def documented() -> list[Manifest]:
+    """Give the YAML of docs/howto/deploy-kubernetes.md."""
+    page = (ROOT / "docs" / "howto" / "deploy-kubernetes.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return [each for block in blocks for each in manifests.parse(block)]
 
 
 @functools.cache
@@ -282,19 +292,36 @@ class KustomizeTests(ManifestCase):
         objects = manifests.kustomize_with(place, "base", *COMPONENTS)
         self.judge(objects)
         self.assertLessEqual(
-            {"PersistentVolumeClaim", "Ingress", "ServiceMonitor"}, {each["kind"] for each in objects}
+            {"PersistentVolumeClaim", "Ingress", "ServiceMonitor"},
+            {each["kind"] for each in objects},
         )
         (deployment,) = of("Deployment", objects)
         volumes = {each["name"]: each for each in deployment["spec"]["template"]["spec"]["volumes"]}
         self.assertEqual(volumes["keys"]["secret"]["secretName"], "rapidrtmp-keys")
 
+    def test_documented(self) -> None:
+        """The overlay that the documentation shows makes a server."""
+        (written,) = [each for each in documented() if each.get("kind") == "Kustomization"]
+        place = Path(self.mktemp())
+        place.mkdir()
+        for name in ("resources", "components"):
+            written[name] = [
+                os.path.relpath((KUSTOMIZE / "overlays" / "mine" / path).resolve(), place)
+                for path in written[name]
+            ]
+        (place / "kustomization.yaml").write_text(yaml.safe_dump(written))
+        objects = manifests.kustomize(place)
+        (deployment,) = of("Deployment", objects)
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        self.assertEqual(container["image"], f"registry.example.com/rapidrtmp:{__version__}")
+        container["image"] = f"rapidrtmp:{__version__}"
+        self.judge(objects)
+
     def test_edge_beside_origin(self) -> None:
         """Edges stand beside another overlay: no name twice, no pod selected by two."""
         objects = built("overlays/persistent") + built("overlays/edge")
         self.judge(objects)
-        (edge,) = [
-            each for each in of("ConfigMap", objects) if "edge" in each["metadata"]["name"]
-        ]
+        (edge,) = [each for each in of("ConfigMap", objects) if "edge" in each["metadata"]["name"]]
         for host in re.findall(r"rtmp://([a-z-]+):1935", edge["data"]["RELAY_PULL_ON_DEMAND"]):
             self.assertIn(host, names("Service", objects))
 
@@ -308,6 +335,14 @@ class HelmTests(ManifestCase):
             with self.subTest(name):
                 self.judge(manifests.helm(values))
                 self.judge(manifests.helm(values, name="another"))
+
+    def test_documented(self) -> None:
+        """The values that the documentation shows make a server, with all that they ask for."""
+        (values,) = [each for each in documented() if "kind" not in each]
+        objects = manifests.helm(values)
+        self.judge(objects)
+        kinds = {each["kind"] for each in objects}
+        self.assertLessEqual({"Ingress", "ServiceMonitor", "PrometheusRule"}, kinds)
 
     def test_lint(self) -> None:
         """Helm's own judge has nothing to say but that there is no icon."""
@@ -360,7 +395,9 @@ class HelmTests(ManifestCase):
         self.assertEqual(rules["apiVersion"], "monitoring.coreos.com/v1")
         alerts = (DEPLOY / "prometheus" / "alerts.yml").read_text()
         self.assertEqual(rules["spec"], yaml.safe_load(alerts))
-        boards = [each["data"] for each in of("ConfigMap", objects) if "rapidrtmp.json" in each["data"]]
+        boards = [
+            each["data"] for each in of("ConfigMap", objects) if "rapidrtmp.json" in each["data"]
+        ]
         expected = (DEPLOY / "grafana" / "rapidrtmp.json").read_text().strip()
         self.assertEqual([board["rapidrtmp.json"].strip() for board in boards], [expected])
 
@@ -420,7 +457,11 @@ class HelmTests(ManifestCase):
     def test_notes(self) -> None:
         """What Helm prints tells what is missing, and only that."""
         notes = manifests.render()["NOTES.txt"]
-        for words in ("exec deploy/rapidrtmp -- rapidrtmp token show", "persistence", "no API keys"):
+        for words in (
+            "exec deploy/rapidrtmp -- rapidrtmp token show",
+            "persistence",
+            "no API keys",
+        ):
             self.assertIn(words, notes)
         notes = manifests.render(VALUES["all"])["NOTES.txt"]
         self.assertIn("https://live.example.com/player/show", notes)
@@ -435,9 +476,7 @@ class HelmTests(ManifestCase):
 
 def essence(objects: list[Manifest]) -> dict[tuple[str, str], dict[str, Any]]:
     """Give objects by kind and name, without labels, checksums and what stands for no value."""
-    hashed = {
-        name: re.sub(r"-[a-z0-9]{10}$", "", name) for name in names("ConfigMap", objects)
-    }
+    hashed = {name: re.sub(r"-[a-z0-9]{10}$", "", name) for name in names("ConfigMap", objects)}
     found = {}
     for each in objects:
         name = hashed.get(each["metadata"]["name"], each["metadata"]["name"])
@@ -491,8 +530,9 @@ class JudgeTests(ManifestCase):
                 self.assertRaises(errors, self.judge, objects)
 
     def test_everything_is_judged(self) -> None:
-        """Every directory with a kustomization is one of those above, and every kind has a schema."""
-        found = {path.parent.relative_to(KUSTOMIZE) for path in KUSTOMIZE.rglob("kustomization.yaml")}
+        """Every kustomization is one of those above, and every kind in them has a schema."""
+        files = KUSTOMIZE.rglob("kustomization.yaml")
+        found = {path.parent.relative_to(KUSTOMIZE) for path in files}
         self.assertEqual(found, {Path(name) for name in ("base", *OVERLAYS, *COMPONENTS)})
         kinds = {each["kind"] for each in chain(*(built(name) for name in ("base", *OVERLAYS)))}
         self.assertEqual(kinds & manifests.OPERATOR, set())

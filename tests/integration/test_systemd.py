@@ -1,4 +1,4 @@
-"""The units of systemd: their syntax, how much they shut in, and the sockets that they hand over."""
+"""The units of systemd: their syntax, how much they shut in, the sockets that they hand over."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def environment() -> dict[str, str]:
 
 class UnitTests(IntegrationTestCase):
     def test_verify(self) -> None:
-        """systemd takes the units without a word."""
+        """They are taken by systemd without a word."""
         place = self.temporary()
         for path in UNITS.glob("rapidrtmp*.[s]*"):
             shutil.copy(path, place)

@@ -14,7 +14,7 @@ from tests.integration.wheel import REST, SOURCES, VENDOR, build_sdist, build_wh
 class WheelTests(IntegrationTestCase):
     """What `pip install` of the source distribution brings."""
 
-    timeout = 300
+    timeout = 600
 
     def sdist(self) -> Path:
         """Build the source distribution. It has all of the tree."""
