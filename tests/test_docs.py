@@ -29,6 +29,7 @@ OTHERS = {
     "FUZZ_SECONDS": "of make",
     "GOOGLE_APPLICATION_CREDENTIALS": "of Google's client",
     "NODE_MEDIA_SERVER": "of the benchmarks",
+    "NOTIFY_SOCKET": "of systemd",
     "RENEWED_LINEAGE": "of certbot",
     "SOAK_REPORT": "of make",
     "SOAK_SECONDS": "of make",

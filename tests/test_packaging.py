@@ -125,6 +125,16 @@ class ImageTests(SynchronousTestCase):
         users = re.findall(r"(?m)^USER +(.*)$", text)
         self.assertEqual(users, ["1000"])
 
+    def test_last_stage(self) -> None:
+        """It takes wheels alone from the first one, and tells what it is."""
+        stages = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").split("\nFROM ")
+        self.assertEqual(len(stages), 3)
+        last = stages[-1]
+        self.assertEqual(last.partition("\n")[0], "python:3.13-slim")
+        self.assertEqual(re.findall(r"(?m)^COPY +(.*)$", last), ["--from=build /wheels /wheels"])
+        labels = set(re.findall(r"org\.opencontainers\.image\.(\w+)=", last))
+        self.assertEqual(labels, {"title", "description", "licenses", "version", "revision"})
+
 
 class AuditTests(SynchronousTestCase):
     """tools/audit.py scans the server that it started, and nothing else."""

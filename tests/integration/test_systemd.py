@@ -8,6 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
+from rapidrtmp.config import TABLE
 from tests.integration import media
 from tests.integration.case import KEY, IntegrationTestCase
 from tests.integration.gcs import free_port
@@ -70,6 +71,10 @@ class UnitTests(IntegrationTestCase):
         state = f"/var/lib/{said(SERVICE, 'StateDirectory')[0]}/"
         for name in ("STORAGE_DIR", "STATE_DIR"):
             self.assertTrue(addresses[name].startswith(state))
+        known = {row.name for row in TABLE} | {f"{row.name}_FILE" for row in TABLE}
+        suggested = re.findall(r"^#?([A-Z_]+)=", (UNITS / "rapidrtmp.conf").read_text(), re.M)
+        self.assertIn("RTMP_INGEST_ADDR", suggested)
+        self.assertEqual(set(suggested) - known, set())
         drain = int(addresses["DRAIN_TIMEOUT"].removesuffix("s"))
         self.assertEqual(said(SERVICE, "TimeoutStopSec"), [str(drain + 40)])
 

@@ -43,7 +43,7 @@ def build_sdist(directory: Path) -> Child:
     Returns:
         The builder.
     """
-    command = ["-m", "build", "--sdist", "--outdir", str(directory / "dist")]
+    command = ["-m", "build", "--sdist", "--no-isolation", "--outdir", str(directory / "dist")]
     return Child(
         [sys.executable, *command, str(copy_tree(directory, SOURCES + REST))],
         directory / "build.log",
