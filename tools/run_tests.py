@@ -1,7 +1,7 @@
 """Runs the checks and the tests, and says in the last line how many passed and failed.
 
-``run_tests.py [checks] [unit] [integration] [timing] [long] [soak]``; without arguments everything
-but the last two. Runs with the Python of the virtual environment, from the root of the tree.
+``run_tests.py [checks] [unit] [integration] [timing] [long] [soak] [compiled]``; without arguments
+everything but the last three. Runs with the Python of the virtual environment, from the root of the tree.
 """
 
 import os
@@ -53,7 +53,16 @@ SUITES = {
 fill the machine, and tests of many minutes."""
 LONGEST = ("tests.integration.test_wheel", "tests.integration.test_readme")
 """Modules that wait for package indexes. They come first: last, all others would wait for them."""
-TIME_LIMITS = {"unit": 900, "integration": 2400, "timing": 600, "long": 3600, "soak": 86400}
+COMPILED = Path("build", "compiled")
+"""Where the compiled package is installed, for the unit tests of it."""
+TIME_LIMITS = {
+    "unit": 900,
+    "integration": 2400,
+    "timing": 600,
+    "long": 3600,
+    "soak": 86400,
+    "compiled": 900,
+}
 """Seconds for a whole suite: a hang must not look like patience."""
 
 REAL_CLIENTS = {
@@ -177,6 +186,29 @@ def test(suite: str) -> Counter[str]:
     return counts
 
 
+def compiled() -> Counter[str]:
+    """Compile the package, and run the unit tests on what became of it."""
+    print(f"--- unit tests of compiled modules, in {COMPILED}", flush=True)
+    shutil.rmtree(COMPILED, ignore_errors=True)
+    pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    os.environ["RAPIDRTMP_COMPILE"] = "1"
+    status, _ = run([sys.executable, *pip, "--no-deps", "--target", str(COMPILED), "."], 900)
+    if status != 0 or not list(COMPILED.glob("rapidrtmp/rtmp/chunk.*.so")):
+        print("nothing was compiled")
+        return Counter(failed=1)
+    # before this directory, which would come first without -P
+    os.environ["PYTHONPATH"] = os.pathsep.join((str(COMPILED.absolute()), str(Path().absolute())))
+    trial = [
+        "-P",
+        "-m",
+        "twisted.trial",
+        "--reporter=text",
+        "--temp-directory=_trial_temp_compiled",
+    ]
+    _, output = run([sys.executable, *trial, *modules("unit")], TIME_LIMITS["compiled"])
+    return count(output) or Counter(failed=1)
+
+
 def install_clients() -> None:
     """Install the real clients that the integration tests run, where they are missing."""
     missing = [
@@ -203,7 +235,7 @@ def main() -> None:
     for old in Path().glob(".coverage*"):
         old.unlink()
     for suite in suites:
-        total.update(test(suite))
+        total.update(compiled() if suite == "compiled" else test(suite))
     if suites:
         if "unit" in suites:
             print("--- coverage of the unit tests", flush=True)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Final
 
 from rapidrtmp.media.track import Sample
 
-CLOCK = 90_000
+CLOCK: Final = 90_000
 """Ticks/s of `Boundary.time`."""
-LONGEST_LAST = 0.25
+LONGEST_LAST: Final = 0.25
 """Seconds that a sample lasts at most where nothing follows: nobody knows how long."""
 
 
@@ -71,16 +72,16 @@ class Segmentation:
     whole life of the stream.
     """
 
-    LONGEST_FIRST = 12.0
+    LONGEST_FIRST: Final = 12.0
     """Seconds that the first segment may last: it decides the target duration.
 
     OBS leaves its keyframe interval to the encoder by default: 8.3 to 10 s.
     """
-    LARGEST = 64 * 1024 * 1024
+    LARGEST: Final = 64 * 1024 * 1024
     """Bytes of the leading track in one segment: bounds memory whatever the encoder does."""
-    SAMPLE_SIZE = 256
+    SAMPLE_SIZE: Final = 256
     """Bytes that a sample counts for besides its payload, or tiny ones would have no bound."""
-    MARGIN = 0.13
+    MARGIN: Final = 0.13
     """Seconds by which the other tracks' segments may be longer: they are cut at the nearest
     frame, and an AAC frame lasts 128 ms at most."""
 

@@ -7,12 +7,13 @@ that jumps in time, one after the other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rapidrtmp.media.track import Sample
 
-WRAP = 1 << 32
-HALF = 1 << 31
-NEGATIVE = WRAP - 60_000
+WRAP: Final = 1 << 32
+HALF: Final = 1 << 31
+NEGATIVE: Final = WRAP - 60_000
 """A first timestamp above this is a small negative one (OBS 30.2.1 and later start audio so)."""
 
 
@@ -54,15 +55,15 @@ class AudioClock:
     as it is.
     """
 
-    TOLERANCE = 0.012
+    TOLERANCE: Final = 0.012
     """Seconds of mean deviation that are left alone: under a frame, inaudible."""
-    SLEW = 0.015
+    SLEW: Final = 0.015
     """Seconds that one frame's duration is changed by at most."""
-    JUMP = 0.1
+    JUMP: Final = 0.1
     """Seconds of deviation from which a timestamp is not jitter any more."""
-    FRAMES = 32
+    FRAMES: Final = 32
     """Frames over which the deviation is averaged: encoders jitter by a frame or so."""
-    FRAME = 0.02
+    FRAME: Final = 0.02
     """Seconds that a frame is taken to last where nothing tells."""
 
     __slots__ = ("_deviation", "_frame", "_jump", "_next", "_slew", "_timescale", "_tolerance")
@@ -140,9 +141,9 @@ class Timeline:
     the one before it ended; inside it, decoding times are kept as they were sent.
     """
 
-    STEP_MS = 5000
+    STEP_MS: Final = 5000
     """A step forward up to this is a gap that stays; a longer one is a jump."""
-    BACK_MS = 1000
+    BACK_MS: Final = 1000
     """A step back up to this is an encoder's slip and is held; a longer one is a jump."""
 
     def __init__(self) -> None:

@@ -40,7 +40,7 @@ def start_track(tracks: Iterable[Track]) -> Track:
     return min(tracks, key=lambda track: (track.kind != "video", track.track_id))
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, init=False)
 class Sample:
     """One coded frame, in ISO BMFF sample form (length-prefixed NAL units, raw AAC).
 
@@ -57,3 +57,20 @@ class Sample:
     is_random_access: bool
     """A decoder can start here, perhaps with a recovery period. True whenever `is_sync` is."""
     payload: bytes | memoryview
+
+    # What the decorator would write, but where it can be compiled (setup.py).
+    def __init__(
+        self,
+        track: Track,
+        dts: int,
+        composition_offset: int,
+        is_sync: bool,
+        is_random_access: bool,
+        payload: bytes | memoryview,
+    ) -> None:
+        self.track = track
+        self.dts = dts
+        self.composition_offset = composition_offset
+        self.is_sync = is_sync
+        self.is_random_access = is_random_access
+        self.payload = payload

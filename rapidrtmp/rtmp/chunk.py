@@ -16,12 +16,12 @@ EXTENDED: Final = 0xFFFFFF
 MAX_HEADER: Final = 3 + 11 + 4
 """Bytes of the longest chunk header."""
 
-_U32 = 0xFFFFFFFF
-_HEADER_SIZES = (11, 7, 3)
-_NO_MARKER = -1
-_NEAR = 1000  # ms, see ChunkDecoder
-_SMALL_CHUNK = 1024  # bytes, see ChunkDecoder._read_run
-_PIECE_OVERHEAD = 56  # bytes of memory for a piece of a message, besides its own
+_U32: Final = 0xFFFFFFFF
+_HEADER_SIZES: Final = (11, 7, 3)
+_NO_MARKER: Final = -1
+_NEAR: Final = 1000  # ms, see ChunkDecoder
+_SMALL_CHUNK: Final = 1024  # bytes, see ChunkDecoder._read_run
+_PIECE_OVERHEAD: Final = 56  # bytes of memory for a piece of a message, besides its own
 
 Deliver = Callable[[int, int, int, bytes], None]
 """Takes a whole message: type id, message stream id, timestamp (u32 ms), payload."""

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import methodcaller
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -50,7 +50,7 @@ class Attachment:
 class Stream:
     """One stream key's life, from its first publisher to the end of its last grace."""
 
-    _log = Logger()
+    _log: ClassVar[Logger] = Logger()
 
     def __init__(
         self,

@@ -45,10 +45,17 @@ class FakeTransport(StringTransport):
         self.half_closed = True
 
 
-class FakeTrack:
-    """A track of milliseconds."""
+class FakeConfig:
+    """Of a track of milliseconds."""
 
+    kind = "video"
+    codec = "fake"
     timescale = 1000
+
+
+def fake_track() -> Track:
+    """Make a track, another one each time."""
+    return Track(1, cast(Any, FakeConfig()))
 
 
 class FakeDemuxer:
@@ -70,10 +77,10 @@ class FakeDemuxer:
                 self.metadata = {"size": len(payload)}
             return []
         if payload == b"config":
-            self.tracks = (*self.tracks, cast(Track, FakeTrack()))
+            self.tracks = (*self.tracks, fake_track())
             return []
         if payload == b"change":
-            self.tracks = (*self.tracks[:-1], cast(Track, FakeTrack()))
+            self.tracks = (*self.tracks[:-1], fake_track())
             return []
         if payload == b"inter":
             self.dropped["no_keyframe"] = self.dropped.get("no_keyframe", 0) + 1
@@ -84,7 +91,7 @@ class FakeDemuxer:
             return []
         if payload == b"crash":
             raise RuntimeError("the demuxer is broken")
-        return [Sample(cast(Track, FakeTrack()), timestamp, 0, True, True, payload)]
+        return [Sample(fake_track(), timestamp, 0, True, True, payload)]
 
 
 class FakePublication:

@@ -1,6 +1,7 @@
 """Tests of what becomes of a stream when one of its outputs raises."""
 
 from collections.abc import Sequence
+from unittest.mock import Mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -141,7 +142,9 @@ class ViewerTests(SynchronousTestCase):
         """Viewers of a packaging that fails are told the end; what is listed can be fetched."""
         assert isinstance(self.hls, HLSOutput)
         self.assertNotIn("#EXT-X-ENDLIST", self.playlist())
-        self.patch(self.hls._segmenter, "write", fail)
+        broken = Mock(wraps=self.hls._segmenter)
+        broken.write = fail
+        self.patch(self.hls, "_segmenter", broken)
         self.encoder.run(1)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIn("#EXT-X-ENDLIST", self.playlist())
@@ -151,7 +154,9 @@ class ViewerTests(SynchronousTestCase):
         """The packaging goes on without the fan-out."""
         assert isinstance(self.fanout, Fanout)
         before = self.playlist()
-        self.patch(self.fanout._cache, "add", fail)
+        broken = Mock(wraps=self.fanout._cache)
+        broken.add = fail
+        self.patch(self.fanout, "_cache", broken)
         self.encoder.run(4)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(list(self.stream.outputs), [self.hls])
