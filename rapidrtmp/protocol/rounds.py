@@ -22,9 +22,9 @@ from zope.interface import implementer
 
 from rapidrtmp.protocol.direct_writer import connection_of
 
-PAUSE_PER_READER = 0.000_25
+PAUSE_PER_READER = 0.000_5
 """Seconds between two rounds, for each publisher: the wait grows with what it saves."""
-MAX_PAUSE = 0.008
+MAX_PAUSE = 0.012
 """Seconds between two rounds at most."""
 READS = 4
 """Times that a publisher who has sent so much is read from in a round: that makes 256 KiB, or
