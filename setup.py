@@ -40,8 +40,7 @@ COMPILED = [
         *("flv/muxer", "flv/video_demuxer", "flv/video_track"),
         *("isobmff/box", "isobmff/fragment"),
         *("hls/segment", "hls/segmenter"),
-        *("histogram", "stream/publication", "stream/statistics", "stream/stream"),
-        *("protocol/ingest", "protocol/pacing"),
+        *("histogram", "stream/statistics", "stream/stream"),
     )
 ]
 """Where a message's time goes. What they inherit from is among them: mypyc wants it so."""

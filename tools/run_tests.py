@@ -1,7 +1,8 @@
 """Runs the checks and the tests, and says in the last line how many passed and failed.
 
 ``run_tests.py [checks] [unit] [integration] [timing] [long] [soak] [compiled]``; without arguments
-everything but the last three. Runs with the Python of the virtual environment, from the root of the tree.
+everything but the last three. Runs with the Python of the virtual environment, from the root of the
+tree.
 """
 
 import os

@@ -286,8 +286,9 @@ class GraceTests(StreamCase):
             stream = self.manager.get(name)
             assert stream is not None
             if name == "broken":
-                self.patch(stream, "tick", self.fail_on_purpose)
+                patch = self.patch(stream.diagnoses, "observe", self.fail_on_purpose)
         self.manager.tick()
+        patch.restore()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         encoder = Encoder(self.clock, broken)
         encoder.run(1)
