@@ -1,0 +1,1 @@
+`RAPIDRTMP_COMPILE=1 pip wheel .` makes a wheel in which the modules that media flows through are compiled by mypyc: the way from a publisher's bytes to the stream takes about half of the CPU time. Sources and tests are the same, and plain Python stays the default. Many publishers are read from in larger rounds, at most 12 ms apart.
