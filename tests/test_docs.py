@@ -17,7 +17,7 @@ KINDS = ("tutorial", "howto", "topics", "reference")
 """Each page is of one kind, in the directory of that name."""
 PAGES = [ROOT / "README.md", DOCS / "index.md"]
 PAGES += [page for kind in KINDS for page in sorted((DOCS / kind).glob("*.md"))]
-BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")
+BESIDE: tuple[str, ...] = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")
 BESIDE += (".github/PULL_REQUEST_TEMPLATE.md",)
 """Pages that are not of the site."""
 
