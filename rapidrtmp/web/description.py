@@ -48,7 +48,11 @@ def summarize(stream: Stream) -> dict[str, Any]:
     """Return the few things about a live stream that anybody may know."""
     return {
         "streamKey": stream.key,
-        **optional(startedAt=timestamp(stream.started_at), **_media(stream)),
+        **optional(
+            startedAt=timestamp(stream.started_at),
+            **_media(stream),
+            bitrate=round(stream.statistics.bitrate),
+        ),
         "viewers": stream.viewers,
     }
 

@@ -87,7 +87,7 @@ def _operation(document: JSON, method: str, path: str, operation: JSON) -> Tag:
     if parameters:
         rows = [_parameter(document, parameter) for parameter in parameters]
         parts += [tags.h4("Parameters"), tags.table(*rows)]
-    parts += [tags.h4("Example"), tags.pre(_curl(method, path, parameters, operation))]
+    parts += [tags.h4("Example"), _pre(_curl(method, path, parameters, operation))]
     if "requestBody" in operation:
         ((_, media),) = operation["requestBody"]["content"].items()
         fields = _fields(document, _resolved(document, media["schema"]))
@@ -187,7 +187,12 @@ def _curl(method: str, path: str, parameters: list[JSON], operation: JSON) -> st
 def _example(media: JSON) -> Tag:
     example = media["example"]
     text = example if isinstance(example, str) else json.dumps(example, indent=2)
-    return tags.pre(text)
+    return _pre(text)
+
+
+def _pre(text: str) -> Tag:
+    """Set lines as they are; by keyboard, too, they can be moved to where they end."""
+    return tags.pre(text, tabindex="0")
 
 
 def _resolved(document: JSON, value: Mapping[str, Any]) -> JSON:

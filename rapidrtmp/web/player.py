@@ -1,10 +1,11 @@
-"""The player page, its static files, and the public list of live streams it shows."""
+"""The pages for viewers, their static files, and the public list of live streams they show."""
 
 # Twisted's request methods carry no annotations yet.
 # mypy: allow-untyped-calls
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -88,6 +89,22 @@ def static_file(body: bytes, content_type: str) -> Representation:
     return Representation(body, content_type, NO_CACHE, hashlib.sha256(body).hexdigest()[:16])
 
 
+def take_pages(static: dict[str, Representation]) -> dict[str, bytes]:
+    """Take the pages out of the static files, which are served by addresses of their own.
+
+    Returns:
+        The contents by the name of the file, with those of another where ``@name.html@`` stands.
+    """
+    html = {name: static.pop(name).body for name in list(static) if name.endswith(".html")}
+    pages = {}
+    for name, page in html.items():
+        pages[name] = _PART.sub(lambda found: html[found[1].decode("ascii")].rstrip(b"\n"), page)
+    return pages
+
+
+_PART = re.compile(rb"@([a-z]+\.html)@")
+
+
 class StaticResource(Resource):
     """``/static/...``: looked up in an index, never in the file system."""
 
@@ -110,8 +127,8 @@ class StaticResource(Resource):
         return respond(request, found, self._clock)
 
 
-class PlayerResource(Resource):
-    """``/`` and ``/player/<key>``: one page, whose script reads the key from its address.
+class PageResource(Resource):
+    """``/`` or ``/player/<key>``: a page, whose script reads the key from its address.
 
     Other sites may show a stream's page in a frame: nothing that harms anybody can be clicked.
     """

@@ -20,7 +20,13 @@ from rapidrtmp.web.health import Check, HealthResource, ReadyResource
 from rapidrtmp.web.http_site import HTTPSite
 from rapidrtmp.web.live import LiveResource
 from rapidrtmp.web.metrics import Guard, MetricsResource
-from rapidrtmp.web.player import FeedResource, PlayerResource, StaticResource, load_static
+from rapidrtmp.web.player import (
+    FeedResource,
+    PageResource,
+    StaticResource,
+    load_static,
+    take_pages,
+)
 from rapidrtmp.web.request import Request
 from rapidrtmp.web.responses import allow_any_origin, error_body
 
@@ -100,10 +106,10 @@ def make_site(
         max_connections_per_ip: as `HTTPSite` takes it.
     """
     static = load_static()
-    page = PlayerResource(static.pop("player.html").body, reactor, media_origins)
+    pages = take_pages(static)
     tree: dict[bytes, Resource] = {
-        b"": page,
-        b"player": page,
+        b"": PageResource(pages["status.html"], reactor),
+        b"player": PageResource(pages["player.html"], reactor, media_origins),
         b"static": StaticResource(static, reactor),
         b"live": LiveResource(
             manager, reactor, sessions, playback, FLVPlays(manager, playback).render

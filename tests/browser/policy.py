@@ -1,7 +1,7 @@
 """Visits pages in headless Chromium, a hostile one among them, and tells what it was refused.
 
-Run as a child process: ``python -m tests.browser.policy SERVER KEY HOSTILE``. The name
-evil.example leads to this machine in it. Prints one JSON object.
+Run as a child process: ``python -m tests.browser.policy SERVER KEY HOSTILE FRIENDLY``. The names
+evil.example and friend.example lead to this machine in it. Prints one JSON object.
 """
 
 import json
@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from tests.browser.watch import ARGUMENTS, CHROMIUM
 
-RESOLVER = "--host-resolver-rules=MAP evil.example 127.0.0.1"
+RESOLVER = "--host-resolver-rules=MAP evil.example 127.0.0.1,MAP friend.example 127.0.0.1"
 TIMEOUT = 20_000
 """Milliseconds."""
 
@@ -84,7 +84,7 @@ def shown(page: Page, name: str) -> str:
     return frame.title() if frame is not None and frame.url.startswith("http") else ""
 
 
-def main(server: str, key: str, hostile: str) -> None:
+def main(server: str, key: str, hostile: str, friendly: str) -> None:
     """Visit everything."""
     port = server.rpartition(":")[2]
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
@@ -98,6 +98,7 @@ def main(server: str, key: str, hostile: str) -> None:
             "docs": visit(context, f"{server}/api/docs"),
             "rebound": rebind(context, f"http://evil.example:{port}/player/{key}"),
             "attack": attack(context, hostile),
+            "friend": visit(context, friendly, until=PLAYS),
         }
         print(json.dumps(told), flush=True)
         context.close()

@@ -173,6 +173,7 @@ class PlayerTests(IntegrationTestCase):
         server.wait_playlist(KEY)
         browser = Browser(self, server.url("/"))
         wait_for(lambda: KEY in browser.state.get("text", ""), "the stream is listed", 20)
+        wait_for(lambda: "0 watching · just started" in browser.state["text"], "what is told of it")
         state = browser.state
         self.assertEqual((state["outside"], state["thrown"], state["failed"]), ([], [], []))
         browser.close()

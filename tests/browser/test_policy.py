@@ -46,6 +46,18 @@ HOSTILE = """<!doctype html>
 """
 
 
+FRIENDLY = """<!doctype html>
+<title>friend</title>
+<script type="module" src="{server}/static/rapid-player.js"></script>
+<rapid-player src="{server}/live/{key}/index.m3u8"></rapid-player>
+"""
+FRIENDLY_POLICY = (
+    "default-src 'none'; script-src {server}; style-src {server}; connect-src {server} {cdn}; "
+    "media-src blob:; worker-src blob:"
+)
+"""All that docs/howto/embed-player.md says a page needs."""
+
+
 class CDNRequest(SimpleHTTPRequestHandler):
     """Serves stored files to pages of any origin."""
 
@@ -58,20 +70,31 @@ class CDNRequest(SimpleHTTPRequestHandler):
         """Keep silent."""
 
 
-class HostileRequest(BaseHTTPRequestHandler):
+class PageRequest(BaseHTTPRequestHandler):
     """Serves one page."""
 
     page = b""
+    policy = ""
 
     def do_GET(self) -> None:
         """Answer."""
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
+        if self.policy:
+            self.send_header("Content-Security-Policy", self.policy)
         self.end_headers()
         self.wfile.write(self.page)
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep silent."""
+
+
+class HostileRequest(PageRequest):
+    """A page that means harm."""
+
+
+class FriendlyRequest(PageRequest):
+    """A page that has the player in it."""
 
 
 class PolicyTests(IntegrationTestCase):
@@ -84,7 +107,10 @@ class PolicyTests(IntegrationTestCase):
         return server.server_port
 
     def test_pages(self) -> None:
-        """Our pages break no rule of theirs, with media at a CDN; a stranger's manages nothing."""
+        """Our pages break no rule of theirs, with media at a CDN; a stranger's manages nothing.
+
+        A page of another site plays with the player as an element, under the strictest policy.
+        """
         directory = self.temporary()
         cdn = f"http://127.0.0.1:{self.listen(partial(CDNRequest, directory=directory))}"
         settings = {"CDN_BASE_URL": f"{cdn}/streams", "HLS_MAX_SEGMENTS": "20"}
@@ -93,16 +119,19 @@ class PolicyTests(IntegrationTestCase):
         server.wait_playlist(KEY)
         address = f"http://localhost:{server.http_port}"
         HostileRequest.page = HOSTILE.format(server=address, key=KEY).encode()
+        FriendlyRequest.page = FRIENDLY.format(server=address, key=KEY).encode()
+        FriendlyRequest.policy = FRIENDLY_POLICY.format(server=address, cdn=cdn)
         tool("chromium")
         child = Child(
             [sys.executable, "-m", "tests.browser.policy", address, KEY,
-             f"http://evil.example:{self.listen(HostileRequest)}/"],
+             f"http://evil.example:{self.listen(HostileRequest)}/",
+             f"http://friend.example:{self.listen(FriendlyRequest)}/"],
             directory / "browser.log",
             environment=python_environment(),
         )  # fmt: skip
         self.addCleanup(child.kill)
         told = json.loads(child.succeed(90).splitlines()[-1])
-        for name in ("player", "root", "docs"):
+        for name in ("player", "root", "docs", "friend"):
             self.assertEqual((told[name]["violations"], told[name]["said"]), ([], []), name)
         self.assertTrue([url for url in told["player"]["fetched"] if url.startswith(cdn)])
         self.assertEqual(told["rebound"], {"publish": 403, "streams": 403, "tokens": 403})

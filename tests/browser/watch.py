@@ -67,7 +67,10 @@ LISTEN = """
 LOOK = """
 () => {
   const video = document.querySelector('video');
-  if (!video) return {video: false};
+  const player = document.querySelector('rapid-player');
+  const text = [document.body, ...(player ? player.shadowRoot.querySelectorAll('p') : [])]
+    .map((element) => element.innerText).join('\n');
+  if (!video) return {video: false, text};
   for (const track of video.textTracks) {
     if (track.mode === 'disabled') track.mode = 'hidden';  // or its cues cannot be seen
   }
@@ -94,7 +97,7 @@ LOOK = """
     messages: [...document.querySelectorAll('#log li')].map((item) => item.textContent),
     latency: (document.getElementById('latency') || {}).innerText,
     page: window.rapidrtmp && window.rapidrtmp.state,
-    text: document.body.innerText,
+    text,
     pictures: [...document.querySelectorAll('.shot img')].map(
       (image) => [image.alt, image.naturalWidth]),
     cues: [...video.textTracks].flatMap((track) => [...(track.cues || [])].map((cue) => ({

@@ -67,6 +67,8 @@ class WheelTests(IntegrationTestCase):
         pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--no-compile"]
         run([*pip, "--quiet", "--target", str(installed), str(path)])
         self.assertIn(VENDOR + "hls.LICENSE", names)
+        self.assertIn(VENDOR + "uqr.LICENSE", names)
+        self.assertIn("export", (installed / VENDOR / "uqr.js").read_text())
         script = (installed / VENDOR / "hls.min.js").read_text()
         self.assertGreater(len(script), 400_000)
         self.assertIn("MANIFEST_PARSED", script)

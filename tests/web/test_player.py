@@ -1,4 +1,4 @@
-"""The player page, its files and its list of streams."""
+"""The pages for viewers, their files and their list of streams."""
 
 import gzip
 import re
@@ -12,7 +12,14 @@ from rapidrtmp.config.secret_kinds import APIKey
 from rapidrtmp.stream.diagnosis import Diagnosis
 from rapidrtmp.stream.lifecycle import StreamState
 from rapidrtmp.web.live import FULL, NOT_LIVE
-from rapidrtmp.web.player import FEED_AGE, content_policy, load_static, read_files
+from rapidrtmp.web.player import (
+    FEED_AGE,
+    content_policy,
+    load_static,
+    read_files,
+    static_file,
+    take_pages,
+)
 from tests.web.fakes import Connection, FakeManager, FakeStream, Response, site_for, track
 
 NOW = 1_790_000_000.0
@@ -38,27 +45,29 @@ class PlayerTestCase(SynchronousTestCase):
 
 class PageTests(PlayerTestCase):
     def test_page(self) -> None:
-        """The page is the same at the root and below /player, but for the way to its files."""
+        """The player's page is the same for every key, but for the way to its files."""
         pages = {path: self.ask(path) for path in ("/", "/player", "/player/", "/player/k")}
         for path, page in pages.items():
             self.assertEqual(page.code, 200, path)
             self.assertEqual(page.headers["content-type"], "text/html; charset=utf-8")
             base = b"../" if path.startswith("/player/") else b""
-            self.assertIn(b'src="%bstatic/player.js"' % base, page.body)
-            self.assertNotIn(b"@BASE@", page.body)
+            script = b"player" if path.startswith("/player") else b"status"
+            self.assertIn(b'src="%bstatic/%b.js"' % (base, script), page.body)
+            self.assertNotIn(b"@", page.body, "something was not put in")
 
     def test_policy(self) -> None:
-        """The page may run its own scripts only, and needs nothing but them (B40)."""
-        page = self.ask("/player/k")
-        policy = page.headers["content-security-policy"]
-        self.assertIn("default-src 'self'", policy)
-        self.assertNotIn("unsafe", policy)
-        self.assertEqual(page.headers["x-content-type-options"], "nosniff")
-        self.assertEqual(page.headers["referrer-policy"], "no-referrer")
-        self.assertIn("camera=(), microphone=()", page.headers["permissions-policy"])
-        self.assertNotRegex(page.body, rb"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=")
-        for address in re.findall(rb'(?:src|href)="([^"]*)"', page.body):
-            self.assertTrue(address.startswith(b"../"), address)
+        """The pages may run their own scripts only, and need nothing but them (B40)."""
+        for path, base in (("/", b""), ("/player/k", b"../")):
+            page = self.ask(path)
+            policy = page.headers["content-security-policy"]
+            self.assertIn("default-src 'self'", policy)
+            self.assertNotIn("unsafe", policy)
+            self.assertEqual(page.headers["x-content-type-options"], "nosniff")
+            self.assertEqual(page.headers["referrer-policy"], "no-referrer")
+            self.assertIn("camera=(), microphone=()", page.headers["permissions-policy"])
+            self.assertNotRegex(page.body, rb"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=")
+            for address in re.findall(rb'(?:src|href)="([^"]*)"', page.body):
+                self.assertRegex(address, rb"^%b(\./$|static/|api/)" % re.escape(base))
 
     def test_frames(self) -> None:
         """Other sites may embed a stream's page, and no other."""
@@ -112,13 +121,19 @@ class PageTests(PlayerTestCase):
 class StaticTests(PlayerTestCase):
     def test_files(self) -> None:
         """Every file that the page names is there, with its type, compressed when wanted."""
-        page = self.ask("/").body
+        page = self.ask("/").body + self.ask("/player").body
         files = load_static()
-        del files["player.html"]
+        self.assertEqual({"player.html", "status.html"} - set(take_pages(files)), set())
         named = {name.decode() for name in re.findall(rb'"static/([^"]*)"', page)}
-        # the library is put there when the package is built, and modules are named by others
+        # the libraries are put there when the package is built
         self.assertLessEqual(named - {"vendor/hls.min.js"}, set(files))
-        self.assertLessEqual({"player.js", "streams.js", "words.js"}, set(files))
+        for path, file in files.items():
+            if path.endswith(".js") and not path.startswith("vendor/"):
+                imported = set(re.findall(rb'(?:from |import )"\./([^"]*)"', file.body))
+                named |= {name.decode() for name in imported}
+        self.assertLessEqual(named - {"vendor/hls.min.js"}, set(files))
+        unused = {path for path in files if not path.startswith("vendor/")} - named
+        self.assertEqual(unused, {"docs.css", "rapid-player.css"})
         for path in files:
             response = self.ask(f"/static/{path}", ("Accept-Encoding", "gzip"))
             self.assertEqual(response.code, 200, path)
@@ -126,12 +141,32 @@ class StaticTests(PlayerTestCase):
             self.assertEqual(response.headers["x-content-type-options"], "nosniff")
             self.assertEqual(response.headers["cache-control"], "no-cache")
         self.assertEqual(
-            self.ask("/static/player.css").headers["content-type"], "text/css; charset=utf-8"
+            self.ask("/static/pages.css").headers["content-type"], "text/css; charset=utf-8"
         )
 
+    def test_element(self) -> None:
+        """Pages of any site may run the player: its script and all that this imports."""
+        for name in ("rapid-player.js", "playback.js", "rapid-player.css"):
+            response = self.ask(f"/static/{name}", ("Origin", "https://example.com"))
+            self.assertEqual(response.headers["access-control-allow-origin"], "*", name)
+        imported = re.findall(rb'from "\./([^"]*)"', load_static()["rapid-player.js"].body)
+        # what the pages are about, an element must not ask of a page that is not ours
+        self.assertEqual({*imported}, {b"playback.js", b"playlist.js", b"words.js"})
+
+    def test_parts(self) -> None:
+        """A page is put together of files, which are not served themselves."""
+        files = {
+            name: static_file(text, "text/html; charset=utf-8")
+            for name, text in (("a.html", b"<p>@b.html@ @BASE@</p>"), ("b.html", b"<i>\\1</i>\n"))
+        }
+        files["c.css"] = static_file(b"@b.html@", "text/css; charset=utf-8")
+        pages = take_pages(files)
+        self.assertEqual(pages["a.html"], b"<p><i>\\1</i> @BASE@</p>")
+        self.assertEqual(list(files), ["c.css"])
+
     def test_words(self) -> None:
-        """The page knows the words that the server says where there is no stream."""
-        script = load_static()["player.js"].body.decode()
+        """The player knows the words that the server says where there is no stream."""
+        script = load_static()["playback.js"].body.decode()
         self.assertIn(f'"{NOT_LIVE}", "playlist not available"', script)
         self.assertIn(f'"{FULL}"', script)
 
@@ -151,6 +186,7 @@ class StaticTests(PlayerTestCase):
             "/static/vendor",
             "/static/vendor/",
             "/static/player.html",
+            "/static/bar.html",
             "/static/vendor/LICENSE",
             "/static/../player.py",
             "/static/..%2fplayer.py",
@@ -164,6 +200,7 @@ class StaticTests(PlayerTestCase):
 class FeedTests(PlayerTestCase):
     def test_feed(self) -> None:
         """Anybody may see what is live: little, sorted, from any origin."""
+        self.stream.statistics.bitrate = 2_500_000
         response = self.ask("/streams.json")
         self.assertEqual(response.headers["access-control-allow-origin"], "*")
         self.assertEqual(response.headers["cache-control"], "no-cache")
@@ -177,6 +214,7 @@ class FeedTests(PlayerTestCase):
                         "startedAt": "2026-09-21T14:13:10Z",
                         "videoCodec": "h264",
                         "resolution": "1920x1080",
+                        "bitrate": 2_500_000,
                         "viewers": 0,
                     },
                 ],

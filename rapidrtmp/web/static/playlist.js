@@ -1,25 +1,22 @@
-/* The multivariant playlist of a stream: where it is, what it names, and that it is fetched once. */
+/* The multivariant playlist of a stream: whose it is, what it names, and that it is fetched once. */
 
-import { BASE } from "./streams.js";
+export const KEY = /^[A-Za-z0-9_-]{1,128}$/;
 
 // a life and a viewer's session in an address
 const SESSION = /\b([0-9a-f]{16})\.[0-9a-f.]+\//g;
 
-/** Return a stream's playlist; what stands in the query of the page's address opens it, too. */
-export function playlistURL(key) {
-  const url = new URL(`live/${encodeURIComponent(key)}/index.m3u8`, BASE);
-  if (key === keyFromAddress()) url.search = location.search;
-  return url;
+/** Return the stream key in a playlist's address; "" where there is none. */
+export function keyOf(url) {
+  const found = /\/live\/([^/]+)\//.exec(url.pathname);
+  return found ? decoded(found[1]) : "";
 }
 
-export function keyFromAddress() {
-  const prefix = `${BASE.pathname}player/`;
-  if (!location.pathname.startsWith(prefix)) return null;
-  const rest = location.pathname.slice(prefix.length);
+/** Undo percent-encoding, where it is some. */
+export function decoded(text) {
   try {
-    return decodeURIComponent(rest) || null;
+    return decodeURIComponent(text);
   } catch {
-    return rest;
+    return text;
   }
 }
 
@@ -29,7 +26,7 @@ export function sources(playlist) {
   return (playlist.match(/^[^#\s].*|URI="[^"]*"/gm) || []).join(" ").replace(SESSION, "$1/");
 }
 
-/** Make a loader of playlists for hls.js. The first one, which the page has fetched already, is
+/** Make a loader of playlists for hls.js. The first one, which the player has fetched already, is
     not fetched again: that would open another viewer's session. */
 export function playlistLoader(wanted) {
   let fetched = wanted.answer;

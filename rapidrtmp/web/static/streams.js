@@ -1,89 +1,58 @@
-/* The right side of the player page: which streams are live, and how to publish one. */
+/* The list of what is live, kept up to date: on the first page, and beside the player. */
 
-import { encoders, setDiagnosis, showDiagnosis, summary } from "./diagnosis.js";
-import { keepThumbnails, thumbnail } from "./thumbnails.js";
+import { ServerClock } from "./clock.js";
+import { encoders, setDiagnosis, summary } from "./diagnosis.js";
+import { BASE } from "./place.js";
+import { showThumbnail } from "./thumbnails.js";
+import { formatRate, formatUptime } from "./words.js";
 
-export const BASE = new URL("..", import.meta.url); // the server's root, below whatever path
-export const KEY = /^[A-Za-z0-9_-]{1,128}$/;
-export const TIMEOUT = 15000; // ms; the server holds a first playlist request for up to 9 s
-
+const TIMEOUT = 15000; // ms
 const INTERVAL = 3000; // ms between two looks at the list of live streams
 const PRIVATE_INTERVAL = 30000; // ms, when the server does not show its list
 
 const $ = (id) => document.getElementById(id);
+const clock = new ServerClock();
+const rows = new Map(); // stream key to its row, which stays the same while it is listed
 
-let current = null; // key of the chosen stream
-let server = ""; // where encoders publish, as the server tells it
-let hasThumbnails = false;
-let shown = "[]";
+/** Where encoders publish, as the server tells it; "" until then, or where it does not. */
+export let server = "";
 
-/** How many seconds the server's clock is ahead; 0 when about the same. */
-export let clockOffset = 0;
-
-/** Learn the server's clock from its Date header, which has whole seconds. */
-export function noteServerTime(response) {
-  const date = Date.parse(response.headers.get("Date") || "");
-  if (Number.isNaN(date)) return;
-  const offset = (date + 500 - Date.now()) / 1000;
-  clockOffset = Math.abs(offset) > 1.5 ? offset : 0;
-}
-
-/** Keep the list of live streams up to date; `choose(key)` is called when one is clicked. */
-export function showStreams(choose) {
-  $("streams").addEventListener("click", (event) => {
-    const link = event.target.closest("a");
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    choose(link.dataset.key);
-  });
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", () => copy(button));
-  }
-  refresh();
-}
-
-/** Mark the stream that is watched, and tell how to publish to its key. */
-export function setCurrent(key) {
-  current = key;
-  for (const link of $("streams").querySelectorAll("a")) {
-    if (link.dataset.key === key) link.setAttribute("aria-current", "true");
-    else link.removeAttribute("aria-current");
-  }
-  showDiagnosis(key);
-  const name = key && KEY.test(key) ? key : "my-stream";
-  const host = location.hostname || "localhost";
-  $("obs-server").value = (server || `rtmp://${host}:1935/live`)
-    .replace(/^(rtmps?:\/\/)(localhost|127\.0\.0\.1)(?=[:/]|$)/, `$1${host}`);
-  $("obs-key").value = `${name}?token=…`;
-  const port = location.port ? `:${location.port}` : "";
-  $("obs-curl").value = `curl http://localhost${port}/api/v1/publish `
-    + `-H 'Content-Type: application/json' -d '{"streamKey":"${name}"}'`;
-}
-
-async function refresh() {
+/** Keep the list of live streams up to date. After each look `looked` is called with those that are
+ * live, or null where the server keeps its list private or cannot be reached. */
+export async function showStreams(looked) {
   let delay = INTERVAL;
   if (!document.hidden) {
+    let streams = null;
     try {
-      const url = new URL("streams.json", BASE);
-      const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT) });
-      noteServerTime(response);
+      const response = await fetch(new URL("streams.json", BASE), { signal: AbortSignal.timeout(TIMEOUT) });
+      clock.note(response);
       if (response.ok) {
         const feed = await response.json();
+        streams = feed.streams;
         server = feed.server;
-        hasThumbnails = feed.thumbnails;
         setDiagnosis(feed.diagnosis);
-        show([...feed.streams, ...starting(feed.streams)], "Nobody is live now.");
+        show([...streams, ...starting(streams)], feed.thumbnails, "Nobody is live now.");
       } else {
         setDiagnosis(null);
-        show([], "This server keeps its list private. Type a stream key above.");
+        show([], false, "This server keeps its list private. Type a stream key above.");
         delay = PRIVATE_INTERVAL;
       }
     } catch {
       setDiagnosis(null);
-      show([], "The server cannot be reached.");
+      show([], false, "The server cannot be reached. Trying again by itself.");
     }
+    $("live-count").textContent = streams ? streams.length : "–";
+    looked(streams);
   }
-  setTimeout(refresh, delay);
+  setTimeout(() => showStreams(looked), delay);
+}
+
+/** Mark the stream that is watched. */
+export function markStream(current) {
+  for (const [key, row] of rows) {
+    if (key === current) row.link.setAttribute("aria-current", "page");
+    else row.link.removeAttribute("aria-current");
+  }
 }
 
 /** Return the streams of encoders that are connected but send nothing that can be watched. */
@@ -92,64 +61,62 @@ function starting(live) {
   return encoders().filter((key) => !keys.has(key)).map((key) => ({ streamKey: key }));
 }
 
-function show(streams, hint) {
+function show(streams, hasThumbnails, hint) {
   $("streams-hint").textContent = hint;
-  showDiagnosis(current);
-  const text = JSON.stringify([streams, server, streams.map((each) => summary(each.streamKey))]);
-  if (text === shown) return;
-  shown = text;
-  $("live-count").textContent = streams.filter(isLive).length;
-  const focused = document.activeElement?.dataset.key;
-  $("streams").replaceChildren(...streams.map(entry));
-  keepThumbnails(new Set(streams.map((each) => each.streamKey)));
-  if (focused) $("streams").querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
-  setCurrent(current);
+  $("streams-hint").hidden = streams.length > 0;
+  const listed = streams.map((stream) => {
+    const row = rows.get(stream.streamKey) || makeRow(stream.streamKey);
+    fill(row, stream, hasThumbnails);
+    return row;
+  });
+  const keys = new Set(streams.map((stream) => stream.streamKey));
+  for (const [key, row] of rows) {
+    if (!keys.has(key)) {
+      showThumbnail(row.frame, key, null);
+      row.item.remove();
+      rows.delete(key);
+    }
+  }
+  // not all anew: what has the focus would lose it
+  listed.forEach(({ item }, at) => {
+    const list = $("streams");
+    if (list.children[at] !== item) list.insertBefore(item, list.children[at] || null);
+  });
 }
 
-function isLive(stream) {
-  return stream.viewers !== undefined;
+function makeRow(key) {
+  const [item, link, frame, about, name, words, rest, note] = ["li", "a", "span", "span", "strong",
+    "small", "small", "small"].map((tag) => document.createElement(tag));
+  link.href = new URL(`player/${encodeURIComponent(key)}`, BASE);
+  link.dataset.key = key;
+  frame.className = "shot";
+  about.className = "about";
+  note.className = "note";
+  name.textContent = key;
+  about.append(name, words, rest, note);
+  link.append(frame, about);
+  item.append(link);
+  const row = { item, link, frame, words, rest, note };
+  rows.set(key, row);
+  return row;
 }
 
-function entry(stream) {
-  const link = document.createElement("a");
-  const text = document.createElement("span");
-  const name = document.createElement("strong");
-  const words = document.createElement("small");
-  link.href = new URL(`player/${encodeURIComponent(stream.streamKey)}`, BASE);
-  link.dataset.key = stream.streamKey;
-  name.textContent = stream.streamKey;
+function fill(row, stream, hasThumbnails) {
+  const key = stream.streamKey;
+  const isLive = stream.viewers !== undefined;
+  const uptime = stream.startedAt ? formatUptime(clock.now() - Date.parse(stream.startedAt) / 1000) : "";
   const size = stream.resolution && stream.resolution.replace("x", " × ");
   const codecs = [stream.videoCodec, stream.audioCodec].filter(Boolean).join(" + ");
-  const viewers = isLive(stream) ? `${stream.viewers} watching` : "not live yet";
-  words.textContent = [size, codecs, viewers].filter(Boolean).join(" · ");
-  text.append(name, words);
-  const troubles = summary(stream.streamKey);
-  if (troubles) {
-    const note = document.createElement("small");
-    note.className = "note";
-    note.textContent = troubles;
-    text.append(note);
-  }
-  link.append(text);
-  if (!isLive(stream)) {
-    link.className = "starting";
-  } else if (hasThumbnails) {
-    const url = new URL(`live/${stream.streamKey}/thumb.jpg`, BASE);
-    link.prepend(thumbnail(stream.streamKey, stream.videoCodec && url));
-  }
-  const item = document.createElement("li");
-  item.append(link);
-  return item;
+  const rate = stream.bitrate && formatRate(stream.bitrate);
+  row.link.className = isLive ? "" : "starting";
+  row.frame.hidden = !isLive || !hasThumbnails;
+  setText(row.words, isLive ? [`${stream.viewers} watching`, uptime].filter(Boolean).join(" · ") : "not live yet");
+  setText(row.rest, [size, codecs, rate].filter(Boolean).join(" · "));
+  setText(row.note, summary(key));
+  const hasPicture = isLive && hasThumbnails && stream.videoCodec;
+  showThumbnail(row.frame, key, hasPicture ? new URL(`live/${key}/thumb.jpg`, BASE) : null);
 }
 
-async function copy(button) {
-  const field = $(button.dataset.copy);
-  try {
-    await navigator.clipboard.writeText(field.value);
-  } catch {
-    field.select(); // pages without HTTPS have no clipboard of their own
-    document.execCommand("copy");
-  }
-  button.textContent = "Copied";
-  setTimeout(() => { button.textContent = "Copy"; }, 1500);
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }

@@ -2,38 +2,30 @@
 
 const INTERVAL = 30000; // ms between two pictures of a stream
 
-const pictures = new Map(); // stream key to its <img>, which outlives the entries of the list
+const pictures = new Map(); // stream key to its <img>
 
-/** Return the frame with the picture of a stream; empty for as long as there is none.
- * `url` is where it is; nothing for a stream without video. */
-export function thumbnail(key, url) {
-  const frame = document.createElement("span");
-  frame.className = "shot";
-  if (!url) return frame;
-  let picture = pictures.get(key);
-  if (!picture) {
-    picture = document.createElement("img");
-    picture.loading = "lazy";
-    picture.decoding = "async";
-    picture.width = 96;
-    picture.height = 54;
-    picture.alt = `Latest picture of ${key}`;
-    picture.className = "missing";
-    picture.addEventListener("load", () => { picture.className = ""; });
-    picture.addEventListener("error", () => { picture.className = "missing"; });
-    picture.dataset.url = url;
-    load(picture);
-    pictures.set(key, picture);
+/** Show the picture of a stream in its frame; nothing for as long as there is none.
+ * `url` is where it is; null for a stream without video. */
+export function showThumbnail(frame, key, url) {
+  if (!url) {
+    pictures.delete(key);
+    frame.replaceChildren();
+    return;
   }
-  frame.append(picture);
-  return frame;
-}
-
-/** Forget the pictures of streams that are not in the list any more. */
-export function keepThumbnails(keys) {
-  for (const key of pictures.keys()) {
-    if (!keys.has(key)) pictures.delete(key);
-  }
+  if (pictures.has(key)) return;
+  const picture = document.createElement("img");
+  picture.loading = "lazy";
+  picture.decoding = "async";
+  picture.width = 320;
+  picture.height = 180;
+  picture.alt = `Latest picture of ${key}`;
+  picture.className = "missing";
+  picture.addEventListener("load", () => { picture.className = ""; });
+  picture.addEventListener("error", () => { picture.className = "missing"; });
+  picture.dataset.url = url;
+  load(picture);
+  pictures.set(key, picture);
+  frame.replaceChildren(picture);
 }
 
 function load(picture) {

@@ -1,7 +1,7 @@
-/* The words of the player page. */
+/* The words of the player. */
 
 export const STATES = {
-  idle: "Idle",
+  idle: "No stream chosen",
   loading: "Connecting…",
   waiting: "Waiting for the stream…",
   starting: "Starting…",
@@ -67,4 +67,16 @@ export function sum(rows, column) {
 
 export function formatRate(bits) {
   return bits >= 1e6 ? `${(bits / 1e6).toFixed(2)} Mbit/s` : `${Math.round(bits / 1e3)} kbit/s`;
+}
+
+export function formatSeconds(seconds) {
+  return `${seconds.toFixed(1)} s`;
+}
+
+/** Say for how long something has gone on, in whole minutes. */
+export function formatUptime(seconds) {
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 1) return "just started";
+  if (minutes < 60) return `live for ${minutes} min`;
+  return `live for ${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }

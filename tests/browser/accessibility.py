@@ -1,0 +1,148 @@
+"""Looks at our pages with axe-core in headless Chromium, and uses their buttons.
+
+Run as a child process: ``python -m tests.browser.accessibility SERVER KEY``. It ends the stream KEY
+by the API. Prints one JSON object.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from playwright.sync_api import BrowserContext, Page, Route, sync_playwright
+
+from tests.browser.watch import ARGUMENTS, CHROMIUM
+
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+PATIENCE = 60_000
+"""ms until a page has come to a state."""
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+STATE = "(state) => window.rapidrtmp && window.rapidrtmp.state === state"
+MEASURED = "() => document.getElementById('latency-range').textContent"
+OPEN = "() => document.querySelectorAll('details').forEach((each) => { each.open = true; })"
+AUDIT = """
+async (rules) => {
+  const options = rules ? {runOnly: rules} : {};
+  const {violations, passes} = await axe.run(document, {...options, resultTypes: ['violations']});
+  return {
+    passes: passes.map((each) => each.id),
+    violations: violations.map(({id, nodes}) => [id, nodes.slice(0, 5).map(
+      ({target, failureSummary}) => [target.join(' '), failureSummary])]),
+    wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  };
+}
+"""
+REFUSAL = '{"error":"this stream needs a signed URL"}'
+
+
+class Audit:
+    """What was found, by page."""
+
+    def __init__(self, context: BrowserContext, server: str) -> None:
+        self.context = context
+        self.server = server
+        self.found: dict[str, Any] = {}
+        self._axe = AXE.read_text()
+
+    def open(self, path: str) -> Page:
+        """Open a page; our policy for scripts does not hold for what the tests run in it."""
+        page = self.context.new_page()
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size(DESKTOP)
+        page.goto(self.server + path, wait_until="load")
+        page.evaluate(self._axe)
+        return page
+
+    def look(self, page: Page, name: str) -> None:
+        """Judge a page by all rules, in light and dark, and whether it fits on a phone."""
+        page.evaluate(OPEN)
+        self.found[f"{name}, light"] = page.evaluate(AUDIT)
+        page.emulate_media(color_scheme="dark")
+        self.found[f"{name}, dark"] = page.evaluate(AUDIT, ["color-contrast"])
+        page.set_viewport_size(PHONE)
+        self.found[f"{name}, phone"] = page.evaluate(AUDIT, ["color-contrast", "target-size"])
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size(DESKTOP)
+
+
+def in_state(audit: Audit, path: str, state: str) -> Page:
+    """Open the player's page, and wait until it is in a state."""
+    page = audit.open(path)
+    page.wait_for_function(STATE, arg=state, timeout=PATIENCE)
+    return page
+
+
+def use(page: Page) -> dict[str, Any]:
+    """Press buttons by the keyboard alone; tell what came of it."""
+    seen: dict[str, Any] = {"theme": [page.evaluate("document.documentElement.dataset.theme")]}
+    page.focus("#theme")
+    page.keyboard.press("Enter")
+    seen["theme"].append(page.evaluate("document.documentElement.dataset.theme"))
+    page.reload(wait_until="load")
+    seen["theme"].append(page.evaluate("document.documentElement.dataset.theme"))
+    page.evaluate("localStorage.removeItem('rapidrtmp.theme')")
+    for name in ("link", "url", "frame", "element"):
+        page.focus(f"[data-copy={name}]")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"[data-copy={name}] >> text=Copied")
+        seen[name] = [page.evaluate("navigator.clipboard.readText()"), page.inner_text("#said")]
+    seen["qr"] = page.get_attribute("#qr", "viewBox")
+    page.wait_for_function(STATE, arg="playing", timeout=PATIENCE)
+    page.focus("#play")
+    page.keyboard.press("Space")
+    page.wait_for_function(STATE, arg="paused", timeout=PATIENCE)
+    seen["paused"] = page.inner_text("#play")
+    page.focus("#golive")
+    page.keyboard.press("Enter")
+    page.wait_for_function(STATE, arg="playing", timeout=PATIENCE)
+    return seen
+
+
+def main(server: str, key: str) -> None:
+    """Visit all pages, in all states."""
+    with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            directory, executable_path=CHROMIUM, headless=True, args=ARGUMENTS
+        )
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        audit = Audit(context, server)
+
+        live = in_state(audit, f"/player/{key}", "playing")
+        live.wait_for_function(MEASURED, timeout=PATIENCE)
+        audit.look(live, "live")
+
+        listed = audit.open("/")
+        listed.wait_for_function("() => document.querySelector('.streams a')", timeout=PATIENCE)
+        audit.look(listed, "list")
+
+        audit.look(audit.open("/api/docs"), "docs")
+        audit.look(in_state(audit, "/player", "idle"), "idle")
+        audit.look(in_state(audit, "/player/nobody", "waiting"), "waiting")
+
+        def refuse(route: Route) -> None:
+            route.fulfill(status=403, content_type="application/json", body=REFUSAL)
+
+        context.route("**/live/refused/index.m3u8", refuse)
+        audit.look(in_state(audit, "/player/refused", "error"), "refused")
+
+        used = in_state(audit, f"/player/{key}", "playing")
+        buttons = use(used)
+        used.close()
+
+        urlopen(Request(f"{server}/api/v1/streams/{key}/stop", method="POST"))
+        live.bring_to_front()
+        live.wait_for_function(STATE, arg="ended", timeout=PATIENCE)
+        audit.look(live, "ended")
+        listed.bring_to_front()
+        listed.wait_for_function("() => !document.getElementById('empty').hidden", timeout=PATIENCE)
+        audit.look(listed, "empty list")
+        print(json.dumps({"found": audit.found, "buttons": buttons}), flush=True)
+        context.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
