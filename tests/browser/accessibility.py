@@ -24,6 +24,13 @@ PHONE = {"width": 390, "height": 844}
 STATE = "(state) => window.rapidrtmp && window.rapidrtmp.state === state"
 MEASURED = "() => document.getElementById('latency-range').textContent"
 OPEN = "() => document.querySelectorAll('details').forEach((each) => { each.open = true; })"
+THEME = "document.documentElement.dataset.theme"
+SOME = """
+() => document.querySelectorAll('section, nav ul').forEach((each) => [...each.children]
+  .filter((child) => /^(article|li)$/i.test(child.tagName)).slice(2)
+  .forEach((child) => child.remove()))
+"""
+"""Leaves two operations and schemas of each section: all are made alike, and all take a minute."""
 AUDIT = """
 async (rules) => {
   const options = rules ? {runOnly: rules} : {};
@@ -32,6 +39,8 @@ async (rules) => {
     passes: passes.map((each) => each.id),
     violations: violations.map(({id, nodes}) => [id, nodes.slice(0, 5).map(
       ({target, failureSummary}) => [target.join(' '), failureSummary])]),
+    dark: matchMedia('(prefers-color-scheme: dark)').matches,
+    theme: document.documentElement.dataset.theme,
     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   };
 }
@@ -46,7 +55,7 @@ class Audit:
         self.context = context
         self.server = server
         self.found: dict[str, Any] = {}
-        self._axe = AXE.read_text()
+        self.axe = AXE.read_text()
 
     def open(self, path: str) -> Page:
         """Open a page; our policy for scripts does not hold for what the tests run in it."""
@@ -54,7 +63,7 @@ class Audit:
         page.emulate_media(color_scheme="light")
         page.set_viewport_size(DESKTOP)
         page.goto(self.server + path, wait_until="load")
-        page.evaluate(self._axe)
+        page.evaluate(self.axe)
         return page
 
     def look(self, page: Page, name: str) -> None:
@@ -69,37 +78,51 @@ class Audit:
         page.set_viewport_size(DESKTOP)
 
 
-def in_state(audit: Audit, path: str, state: str) -> Page:
-    """Open the player's page, and wait until it is in a state."""
-    page = audit.open(path)
+def wait_state(page: Page, state: str) -> None:
+    """Wait until the player is in a state."""
     page.wait_for_function(STATE, arg=state, timeout=PATIENCE)
-    return page
+
+
+def choose(page: Page, key: str, state: str) -> None:
+    """Type a stream key, and wait for what comes of it."""
+    page.fill("#key", key)
+    page.press("#key", "Enter")
+    wait_state(page, state)
 
 
 def use(page: Page) -> dict[str, Any]:
     """Press buttons by the keyboard alone; tell what came of it."""
-    seen: dict[str, Any] = {"theme": [page.evaluate("document.documentElement.dataset.theme")]}
-    page.focus("#theme")
-    page.keyboard.press("Enter")
-    seen["theme"].append(page.evaluate("document.documentElement.dataset.theme"))
-    page.reload(wait_until="load")
-    seen["theme"].append(page.evaluate("document.documentElement.dataset.theme"))
-    page.evaluate("localStorage.removeItem('rapidrtmp.theme')")
+    seen: dict[str, Any] = {}
     for name in ("link", "url", "frame", "element"):
         page.focus(f"[data-copy={name}]")
         page.keyboard.press("Enter")
         page.wait_for_selector(f"[data-copy={name}] >> text=Copied")
         seen[name] = [page.evaluate("navigator.clipboard.readText()"), page.inner_text("#said")]
     seen["qr"] = page.get_attribute("#qr", "viewBox")
-    page.wait_for_function(STATE, arg="playing", timeout=PATIENCE)
+    wait_state(page, "playing")
     page.focus("#play")
     page.keyboard.press("Space")
-    page.wait_for_function(STATE, arg="paused", timeout=PATIENCE)
+    wait_state(page, "paused")
     seen["paused"] = page.inner_text("#play")
     page.focus("#golive")
     page.keyboard.press("Enter")
-    page.wait_for_function(STATE, arg="playing", timeout=PATIENCE)
+    wait_state(page, "playing")
     return seen
+
+
+def change_colours(page: Page) -> list[str]:
+    """Choose other colours; give those before, after, and after a reload."""
+    colours = [page.evaluate(THEME)]
+    page.focus("#theme")
+    page.keyboard.press("Enter")
+    colours.append(page.evaluate(THEME))
+    page.reload(wait_until="load")
+    return [*colours, page.evaluate(THEME)]
+
+
+def refuse(route: Route) -> None:
+    """Answer as a server that protects the stream."""
+    route.fulfill(status=403, content_type="application/json", body=REFUSAL)
 
 
 def main(server: str, key: str) -> None:
@@ -111,36 +134,33 @@ def main(server: str, key: str) -> None:
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         audit = Audit(context, server)
 
-        live = in_state(audit, f"/player/{key}", "playing")
+        context.route("**/live/refused/index.m3u8", refuse)
+        live = audit.open(f"/player/{key}")
+        buttons = use(live)
         live.wait_for_function(MEASURED, timeout=PATIENCE)
         audit.look(live, "live")
-
         listed = audit.open("/")
-        listed.wait_for_function("() => document.querySelector('.streams a')", timeout=PATIENCE)
+        listed.wait_for_selector(".streams a", timeout=PATIENCE)
         audit.look(listed, "list")
-
-        audit.look(audit.open("/api/docs"), "docs")
-        audit.look(in_state(audit, "/player", "idle"), "idle")
-        audit.look(in_state(audit, "/player/nobody", "waiting"), "waiting")
-
-        def refuse(route: Route) -> None:
-            route.fulfill(status=403, content_type="application/json", body=REFUSAL)
-
-        context.route("**/live/refused/index.m3u8", refuse)
-        audit.look(in_state(audit, "/player/refused", "error"), "refused")
-
-        used = in_state(audit, f"/player/{key}", "playing")
-        buttons = use(used)
-        used.close()
+        docs = audit.open("/api/docs")
+        docs.evaluate(SOME)
+        audit.look(docs, "docs")
+        page = audit.open("/player")
+        audit.look(page, "idle")
+        choose(page, "nobody", "waiting")
+        audit.look(page, "waiting")
+        choose(page, "refused", "error")
+        audit.look(page, "refused")
 
         urlopen(Request(f"{server}/api/v1/streams/{key}/stop", method="POST"))
         live.bring_to_front()
-        live.wait_for_function(STATE, arg="ended", timeout=PATIENCE)
+        wait_state(live, "ended")
         audit.look(live, "ended")
         listed.bring_to_front()
-        listed.wait_for_function("() => !document.getElementById('empty').hidden", timeout=PATIENCE)
+        listed.wait_for_selector("#empty:not([hidden])", timeout=PATIENCE)
         audit.look(listed, "empty list")
-        print(json.dumps({"found": audit.found, "buttons": buttons}), flush=True)
+        told = {"found": audit.found, "buttons": buttons, "colours": change_colours(page)}
+        print(json.dumps(told), flush=True)
         context.close()
 
 
