@@ -23,8 +23,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 TARGET = Path("docs", "images")
 NAME = "live.example.org"
 KEY = "demo"
-OTHERS = {"garden": "mandelbrot=size=640x360:rate=15", "stage": "gradients=size=640x360:rate=15"}
+OTHERS = {
+    "garden": "mandelbrot=size=640x360:rate=25",
+    "stage": "life=size=640x360:rate=25:mold=9:life_color=#c7cbff:death_color=#4f46e5",
+}
 """Streams beside the test card: key, and FFmpeg's source."""
+FILM = 12
+"""Seconds of each, again and again: what is played on this machine must not want for time."""
 DESKTOP, PHONE = (1280, 920), (390, 844)
 SHOTS = {
     # name: (address, light or dark, size, seconds of charts)
@@ -41,6 +46,7 @@ LISTED = """
 (count) => document.querySelectorAll('.streams a').length === count
   && [...document.querySelectorAll('.shot img')].every((image) => image.naturalWidth)
 """
+FFMPEG = ["ffmpeg", "-loglevel", "error"]
 COLOURS = 256
 """Of the pictures, which are a third as large then, and look the same."""
 
@@ -65,13 +71,13 @@ def wait_ready(http: int) -> None:
 @contextlib.contextmanager
 def streams(directory: str) -> Iterator[int]:
     """Run a server with live streams; gives its HTTP port."""
+    films = {key: make_film(f"{directory}/{key}.flv", source) for key, source in OTHERS.items()}
     http, rtmp = free_port(), free_port()
     settings = {
         "HTTP_ADDR": f"127.0.0.1:{http}",
         "RTMP_ADDR": f"127.0.0.1:{rtmp}",
         "RTMP_INGEST_ADDR": f"rtmp://{NAME}:1935",
         "AUTH_REQUIRED": "false",
-        "PUBLIC_DIAGNOSIS": "true",
         "STORAGE_DIR": f"{directory}/streams",
         "STATE_DIR": f"{directory}/state",
     }
@@ -84,10 +90,10 @@ def streams(directory: str) -> Iterator[int]:
         assert card.stdin is not None
         card.stdin.write(f"rtmp://127.0.0.1:{rtmp}/live/{KEY}\n".encode())
         card.stdin.flush()
-        for key, source in OTHERS.items():
-            processes.append(
-                subprocess.Popen(published(f"rtmp://127.0.0.1:{rtmp}/live/{key}", source))
-            )
+        for key, film in films.items():
+            url = f"rtmp://127.0.0.1:{rtmp}/live/{key}"
+            loop = ["-re", "-stream_loop", "-1", "-i", film, "-c", "copy", "-f", "flv", url]
+            processes.append(subprocess.Popen([*FFMPEG, *loop]))
         yield http
     finally:
         for process in reversed(processes):
@@ -95,23 +101,12 @@ def streams(directory: str) -> Iterator[int]:
             process.wait()
 
 
-def published(url: str, source: str) -> list[str]:
-    """Give the command that publishes a source."""
+def make_film(path: str, source: str) -> str:
+    """Encode what a source of FFmpeg's shows."""
     sound = ["-f", "lavfi", "-i", "sine=frequency=220:sample_rate=48000"]
-    picture = ["-re", "-f", "lavfi", "-i", source]
-    coded = [
-        "-c:v",
-        "libx264",
-        "-preset",
-        "ultrafast",
-        "-g",
-        "30",
-        "-pix_fmt",
-        "yuv420p",
-        "-c:a",
-        "aac",
-    ]
-    return ["ffmpeg", "-loglevel", "error", *picture, *sound, *coded, "-f", "flv", url]
+    coded = ["-c:v", "libx264", "-g", "50", "-pix_fmt", "yuv420p", "-c:a", "aac", "-t", str(FILM)]
+    subprocess.run([*FFMPEG, "-f", "lavfi", "-i", source, *sound, *coded, path], check=True)
+    return path
 
 
 def take(browser: Browser, name: str, path: Path) -> None:
@@ -140,8 +135,8 @@ def shrink(raw: Path, path: Path) -> None:
     """Write a picture with a palette of its own."""
     palette = f"palettegen=max_colors={COLOURS}:reserve_transparent=0"
     graph = f"split[a][b];[a]{palette}[p];[b][p]paletteuse=dither=none"
-    command = ["ffmpeg", "-loglevel", "error", "-y", "-i", str(raw), "-vf", graph]
-    subprocess.run([*command, "-compression_level", "9", str(path)], check=True)
+    command = [*FFMPEG, "-y", "-i", str(raw), "-vf", graph, "-compression_level", "9", str(path)]
+    subprocess.run(command, check=True)
 
 
 def main(target: Path) -> None:

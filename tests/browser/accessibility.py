@@ -102,11 +102,11 @@ def use(page: Page) -> dict[str, Any]:
     wait_state(page, "playing")
     page.focus("#play")
     page.keyboard.press("Space")
-    wait_state(page, "paused")
+    page.wait_for_function("() => window.rapidrtmp.video.paused", timeout=PATIENCE)
     seen["paused"] = page.inner_text("#play")
     page.focus("#golive")
     page.keyboard.press("Enter")
-    wait_state(page, "playing")
+    page.wait_for_function("() => !window.rapidrtmp.video.paused", timeout=PATIENCE)
     return seen
 
 

@@ -69,7 +69,7 @@ LOOK = """
   const video = document.querySelector('video');
   const player = document.querySelector('rapid-player');
   const text = [document.body, ...(player ? player.shadowRoot.querySelectorAll('p') : [])]
-    .map((element) => element.innerText).join('\n');
+    .map((element) => element.innerText).join('\\n');
   if (!video) return {video: false, text};
   for (const track of video.textTracks) {
     if (track.mode === 'disabled') track.mode = 'hidden';  // or its cues cannot be seen

@@ -1,7 +1,7 @@
 /* Small charts of what is measured once a second. */
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
-const LENGTH = 120; // values that are shown: two minutes
+const LENGTH = 60; // values that are shown: a minute
 const HEIGHT = 34;
 
 /** A line of the newest values; its element is a picture for the eye alone. */

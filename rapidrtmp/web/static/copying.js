@@ -7,12 +7,17 @@ export function enableCopying() {
   for (const button of document.querySelectorAll("[data-copy]")) {
     const field = $(button.dataset.copy);
     const name = document.querySelector(`label[for="${field.id}"]`).textContent;
-    button.setAttribute("aria-label", `Copy ${name}`);
-    button.addEventListener("click", () => copy(button, field, name));
+    const verb = document.createElement("span");
+    const what = document.createElement("span");
+    verb.textContent = "Copy";
+    what.textContent = ` ${name}`;
+    what.className = "unseen";
+    button.replaceChildren(verb, what);
+    button.addEventListener("click", () => copy(button, verb, field, name));
   }
 }
 
-async function copy(button, field, name) {
+async function copy(button, verb, field, name) {
   try {
     await navigator.clipboard.writeText(field.value);
   } catch {
@@ -20,12 +25,12 @@ async function copy(button, field, name) {
     document.execCommand("copy");
     button.focus();
   }
-  button.textContent = "Copied";
+  verb.textContent = "Copied";
   button.classList.add("done");
   const words = `${name} copied`;
   $("said").textContent = words;
   setTimeout(() => {
-    button.textContent = "Copy";
+    verb.textContent = "Copy";
     button.classList.remove("done");
     if ($("said").textContent === words) $("said").textContent = "";
   }, 2000);
