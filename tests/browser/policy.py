@@ -14,7 +14,7 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 from tests.browser.watch import ARGUMENTS, CHROMIUM
 
 RESOLVER = "--host-resolver-rules=MAP evil.example 127.0.0.1,MAP friend.example 127.0.0.1"
-TIMEOUT = 20_000
+TIMEOUT = 60_000
 """Milliseconds."""
 
 LISTEN = """
