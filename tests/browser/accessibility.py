@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from playwright.sync_api import BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Route, ViewportSize, sync_playwright
 
 from tests.browser.watch import ARGUMENTS, CHROMIUM
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PATIENCE = 60_000
 """ms until a page has come to a state."""
-DESKTOP = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 STATE = "(state) => window.rapidrtmp && window.rapidrtmp.state === state"
 MEASURED = "() => document.getElementById('latency-range').textContent"
