@@ -30,6 +30,7 @@ OTHERS = {
     "GOOGLE_APPLICATION_CREDENTIALS": "of Google's client",
     "NODE_MEDIA_SERVER": "of the benchmarks",
     "NOTIFY_SOCKET": "of systemd",
+    "RAPIDRTMP_COMPILE": "of the build",
     "RENEWED_LINEAGE": "of certbot",
     "SOAK_REPORT": "of make",
     "SOAK_SECONDS": "of make",

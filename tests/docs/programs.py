@@ -237,7 +237,7 @@ _OF_EXAMPLES = {"doorman"}
 
 
 def _pip(words: list[str], environment: Mapping[str, str]) -> None:
-    if words[:1] != ["install"]:
+    if words[:1] not in (["install"], ["wheel"]):
         raise Problem("pip does what is not known here")
     parser = ConfigParser()
     parser.read(ROOT / "setup.cfg")
