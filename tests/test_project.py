@@ -21,7 +21,7 @@ FORGE = ROOT / ".github"
 
 def targets() -> list[str]:
     """Give the targets of the Makefile that are called by name."""
-    phony = re.search(r"(?m)^\.PHONY: (.*)$", MAKEFILE)
+    phony = re.search(r"(?m)^\.PHONY: (.*)$", MAKEFILE.replace("\\\n", " "))
     assert phony is not None
     return phony[1].split()
 

@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Callable
 from configparser import ConfigParser, Error
@@ -12,6 +13,7 @@ from importlib.util import find_spec
 from xml.etree import ElementTree
 
 import yaml
+from playwright._impl._driver import compute_driver_executable
 
 from tests.docs.blocks import Block
 from tests.docs.programs import Problem, check, check_address, check_settings
@@ -133,6 +135,21 @@ def _html(text: str) -> None:
         raise Problem(f"<{markup.open[-1]}> has no end")
 
 
+def _css(text: str) -> None:
+    if not re.fullmatch(r"\s*([^{}]+\{\s*([\w-]+:[^;{}]+;\s*)*\}\s*)+", text):
+        raise ValueError("not rules of declarations that end with ;")
+
+
+def _javascript(text: str) -> None:
+    # the Node.js of the browser tests
+    node, *_ = compute_driver_executable()
+    done = subprocess.run(
+        [node, "--check", "--input-type=module", "-"], input=text, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise ValueError(done.stderr)
+
+
 def _yaml(text: str) -> None:
     for _ in yaml.safe_load_all(text):
         pass
@@ -151,7 +168,9 @@ def _toml(text: str) -> None:
 
 
 _LANGUAGES: dict[str, Callable[[str], None]] = {
+    "css": _css,
     "html": _html,
+    "js": _javascript,
     "ini": _ini,
     "json": _json,
     "python": _python,

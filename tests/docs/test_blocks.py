@@ -108,6 +108,8 @@ class JudgeTests(SynchronousTestCase):
             ("yaml", "a: [", "yaml"),
             ("toml", "a =", "toml"),
             ("xml", "<a>", "xml"),
+            ("css", "a { color }", "css"),
+            ("js", "const a = (", "js"),
             ("ini", "no section", "ini"),
             ("ini", "[Service]\nEnvironment=STREAM_GRACE=often", "STREAM_GRACE"),
             ("sh", "STREAM_GRACE=often", "STREAM_GRACE"),
@@ -133,6 +135,8 @@ class JudgeTests(SynchronousTestCase):
             ("ini", "[Service]\nEnvironment=STREAM_GRACE=5s\nEnvironment=X=1"),
             ("html", '<img src="/live/show/thumb.jpg"><p>x</p>'),
             ("text", "rapidrtmp: STREAM_GRACE=often"),
+            ("css", "a, b > c { color: red; width: 1rem; }"),
+            ("js", "const { a } = await import('x');"),
         ):
             self.assertEqual(self.problem(language, text), "", text)
 
