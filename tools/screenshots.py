@@ -33,8 +33,7 @@ FILM = 12
 DESKTOP, PHONE = (1280, 920), (390, 844)
 SHOTS = {
     # name: (address, light or dark, size, seconds of charts)
-    "player": (f"/player/{KEY}", "dark", DESKTOP, 40),
-    "player-light": (f"/player/{KEY}", "light", DESKTOP, 20),
+    "player": (f"/player/{KEY}", "light", DESKTOP, 20),
     "player-phone": (f"/player/{KEY}", "dark", PHONE, 20),
     "waiting": ("/player/show", "light", DESKTOP, 0),
     "status": ("/", "light", (1280, 780), 0),
