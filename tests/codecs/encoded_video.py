@@ -15,6 +15,7 @@ from rapidrtmp.isobmff.fragment import media_segment
 from rapidrtmp.isobmff.movie import init_segment
 from rapidrtmp.media.codec import VideoConfig
 from rapidrtmp.media.track import VIDEO_TRACK_ID, Sample, Track
+from tests.scheduling import ordinary_scheduling
 
 os.environ.setdefault("SVT_LOG", "1")  # errors alone: SVT-AV1 writes a page for each stream
 
@@ -45,6 +46,7 @@ class Encoded:
 
 
 @cache
+@ordinary_scheduling()
 def encode(
     codec: str,
     pix_fmt: str,

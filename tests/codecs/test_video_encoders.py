@@ -1,5 +1,6 @@
 """H.265, AV1 and VP9 as real encoders write them, FFmpeg packs them and decodes our boxes."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -124,6 +125,12 @@ class EncoderTests(SynchronousTestCase):
                 color = case.color
                 code_points = (color.primaries, color.transfer, color.matrix)
                 self.assertEqual(decoded.color[:3], code_points)
+
+    def test_scheduling(self) -> None:
+        """No encoder leaves this process, and what it starts, a real-time one."""
+        for case in CASES:
+            encode(case.encoder, case.pix_fmt, case.options, 2)
+            self.assertEqual(os.sched_getscheduler(0), os.SCHED_OTHER, case.encoder)
 
     def test_frame_rate(self) -> None:
         """The rate in x265's VUI is frames, not fields."""

@@ -14,6 +14,7 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
 from rapidrtmp.rtmp.message import split_aggregate
+from tests.scheduling import ordinary_scheduling
 
 WIDTH, HEIGHT, RATE = 160, 90, 25
 FRAMES = 25
@@ -37,6 +38,7 @@ Frame = tuple[float, str]
 
 
 @cache
+@ordinary_scheduling()
 def record(*encoders: str) -> bytes:
     """Return an FLV file of a second, with one track for each encoder."""
     target = BytesIO()
