@@ -23,6 +23,11 @@ def glass_to_glass(history: list[dict[str, Any]]) -> list[float]:
     return [state["glass"] / 1000 for state in history if state["glass"]]
 
 
+def told(states: list[dict[str, Any]]) -> list[float]:
+    """Return the latencies that the page told, in seconds."""
+    return [float(state["latency"].removesuffix(" s")) for state in states]
+
+
 class GlassCase(IntegrationTestCase):
     """A page that plays the test card, in parts of 200 ms."""
 
@@ -62,10 +67,18 @@ class GlassCase(IntegrationTestCase):
 
         def found() -> list[dict[str, Any]] | None:
             seen = looks()
-            is_near = len(seen) > LOOKS / 2 and median(glass_to_glass(seen)) < LIMIT
-            return seen if is_near else None
+            if len(seen) <= LOOKS / 2:
+                return None
+            glass = median(glass_to_glass(seen))
+            # A card that was held up sends faster until it has caught up; until then, its times are
+            # behind what it draws. The page knows its times, and when the server had a frame, not
+            # when it was drawn.
+            is_told = glass - 0.7 < median(told(seen)) < glass + 0.2
+            return seen if glass < LIMIT and is_told else None
 
-        return wait_for(found, f"a median of {LIMIT} s in {LOOKS} looks", PATIENCE)
+        return wait_for(
+            found, f"a median of {LIMIT} s in {LOOKS} looks, and the page tells so", PATIENCE
+        )
 
 
 class GlassToGlassTests(GlassCase):
@@ -74,11 +87,9 @@ class GlassToGlassTests(GlassCase):
         server, publisher, pages = self.begin()
         newest = self.settle(pages)
         glass = median(glass_to_glass(newest))
-        told = median(float(state["latency"].removesuffix(" s")) for state in newest)
-        print(f"glass to glass {glass:.2f} s, the page tells {told:.1f} s", flush=True)
-        # the page knows when the server had a frame, not when it was drawn
-        self.assertLess(told, glass + 0.2)
-        self.assertGreater(told, glass - 0.7)
+        print(
+            f"glass to glass {glass:.2f} s, the page tells {median(told(newest)):.1f} s", flush=True
+        )
         self.assertIn("low latency", newest[-1]["text"])
         for name in ("failed", "thrown", "outside"):
             self.assertEqual(newest[-1][name], [])
