@@ -11,7 +11,7 @@ INPUTS = setup.cfg setup.py pyproject.toml rapidrtmp/web/package.json \
     rapidrtmp/web/package-lock.json tools/setup_venv.py tools/dash_js.py
 
 .PHONY: help run test test-long soak lint unit compiled-test fuzz audit pins bench bench-quick docs dist \
-    screenshots clean
+    version screenshots clean
 
 help:
 	@echo 'make run    start the server with a live demo; settings come from the environment,'
@@ -30,6 +30,7 @@ help:
 	@echo 'make bench-quick   the main points, in three minutes'
 	@echo 'make docs   build the documentation into docs/_build/html'
 	@echo 'make dist   build the wheel and the source distribution into dist, and check them'
+	@echo 'make version   write the version of the next release, V=1.2.3, wherever it stands'
 	@echo 'make screenshots   take the pictures in docs/images anew'
 	@echo 'make clean  remove what was built; the virtual environment $(VENV) stays'
 	@echo 'Another interpreter: make PYTHON=/path/to/python3 ...'
@@ -46,6 +47,9 @@ test: $(VENV)/.installed-dev
 
 test-long: $(VENV)/.installed-dev
 	@exec $(BIN)/python tools/run_tests.py long
+
+version:
+	@$(PYTHON) tools/version.py '$(V)'
 
 soak: $(VENV)/.installed-dev
 	@SOAK_SECONDS=$(SOAK_SECONDS) exec $(BIN)/python tools/run_tests.py soak

@@ -16,6 +16,7 @@ from tests.test_packaging import load
 ROOT = Path(__file__).parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text()
 CHECKS = load("tools/run_tests.py").CHECKS
+version = load("tools/version.py")
 FORGE = ROOT / ".github"
 
 
@@ -68,6 +69,8 @@ class NewsTests(SynchronousTestCase):
                 continue
             self.assertIn(path.suffix[1:], kinds, path.name)
             for line in path.read_text().splitlines():
+                # a sentence each: none that goes on in the next line
+                self.assertRegex(line, r"^[A-Z`].*\.$", path.name)
                 if path.suffix != ".misc":
                     self.assertIn(f"\n- {line.strip()}\n", drafted, path.name)
 
@@ -80,11 +83,35 @@ class NewsTests(SynchronousTestCase):
 
 class VersionTests(SynchronousTestCase):
     def test_one_place(self) -> None:
-        """The version is written once; what else needs it takes it from there."""
+        """The package's version is written once; what else needs it takes it from there."""
         self.assertIn("version = attr: rapidrtmp.__version__", (ROOT / "setup.cfg").read_text())
         self.assertIn("from rapidrtmp import __version__", (ROOT / "docs/conf.py").read_text())
         for name in ("setup.cfg", "setup.py", "pyproject.toml", "docs/conf.py", "Dockerfile"):
             self.assertNotIn(__version__, (ROOT / name).read_text(), name)
+
+    def test_places(self) -> None:
+        """What names the image does so in files that `make version` writes, and all of it."""
+        for place in version.PLACES:
+            text = (ROOT / place).read_text()
+            changed = version.replaced(place, text, "98.7.6.dev5")
+            self.assertEqual(version.replaced(place, changed, __version__), text, place)
+            self.assertRaises(ValueError, version.replaced, place, "nothing", "1.2.3")
+        number = re.escape(__version__)
+        tag = re.compile(rf"rapidrtmp:{number}|(appVersion|newTag|__version__)\W+{number}")
+        found = {
+            str(path.relative_to(ROOT))
+            for top in ("rapidrtmp", "deploy", "docs")
+            for path in (ROOT / top).rglob("*")
+            if path.suffix in (".md", ".yaml", ".yml", ".py", ".tpl")
+            and "_build" not in path.parts
+            and tag.search(path.read_text())
+        }
+        self.assertEqual(found, set(version.PLACES))
+
+    def test_refused(self) -> None:
+        """What is no version is written nowhere."""
+        for wrong in ("", "1.2", "v1.2.3", "1.2.3 "):
+            self.assertRaises(SystemExit, version.main, wrong)
 
 
 class ForgeTests(SynchronousTestCase):

@@ -181,3 +181,6 @@ class PartTests(SynchronousTestCase):
         page = (DOCS / "reference" / "api.md").read_text()
         part = page.partition("| event | when |")[2].partition("\n\n")[0]
         self.assertEqual(set(re.findall(r"^\| `(\w+)`", part, re.MULTILINE)), set(NAMES))
+        page = (DOCS / "topics" / "architecture.md").read_text()
+        told = page.partition("`stream/events.py` is a bus: ")[2].partition(".")[0]
+        self.assertEqual(set(re.findall(r"`(\w+)`", told)), set(NAMES))

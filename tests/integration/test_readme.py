@@ -28,6 +28,7 @@ RUN = {"curl", "export", "ffmpeg", "pip", "rapidrtmp", "umask"}
 """Programs, and words of the shell, that examples begin with and that are executed."""
 
 NOT_RUN = {
+    "git": "nothing is fetched from outside; what is tested is this tree",
     "docker": "there is no Docker where tests run; an image is built from the wheel, too",
     "make": "`make run` and `make test` install into the tree, and this is a part of the latter",
 }
@@ -69,7 +70,9 @@ def program(command: str) -> str:
 
 
 class Reader:
-    """Somebody who types the examples into one terminal, and opens a second one to go on.
+    """Somebody who types the examples into a terminal, and opens another one while a server runs.
+
+    There, nothing is exported yet.
 
     What differs from README.md: the ports, the wheel instead of the source tree, the bucket, and
     ``<token>``, which is the newest that was printed.
@@ -94,6 +97,8 @@ class Reader:
             "CURL_HOME": str(self.directory),
             "PYTHONUNBUFFERED": "1",
         }
+        self.fresh = self.environment
+        """What a terminal begins with."""
         # An example that is answered 4xx or 5xx is a failure.
         (self.directory / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\nno-buffer\n")
         self.execute(f"{shlex.quote(sys.executable)} -m venv venv")
@@ -112,6 +117,7 @@ class Reader:
         if words[:2] == ["rapidrtmp", "serve"]:
             self.server = self._start(command, "server")
             wait_for(self._is_ready, "/ready answers 200", 20)
+            self.environment = self.fresh
             return ""
         if name == "ffmpeg":
             self.publisher = self._start(command, "publisher")
@@ -219,7 +225,7 @@ class ReadmeTests(IntegrationTestCase):
         (wheel,) = wheels.iterdir()
         reader = Reader(self, wheel)
         emulator = Emulator(self)
-        reader.environment |= emulator.environment()
+        reader.fresh |= emulator.environment()
         servers = 0
         for block in blocks():
             lines = [line for line in commands(block) if program(line) not in NOT_RUN]
