@@ -44,7 +44,7 @@ COMPILED = [
         *("flv/audio_demuxer", "flv/audio_track", "flv/demuxer", "flv/losses"),
         *("flv/muxer", "flv/video_demuxer", "flv/video_track"),
         *("isobmff/box", "isobmff/fragment"),
-        *("hls/segment", "hls/segmenter"),
+        *("hls/segment", "hls/segmenter", "hls/track_segmenter"),
         *("histogram", "stream/statistics", "stream/stream"),
     )
 ]

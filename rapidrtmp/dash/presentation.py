@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from rapidrtmp.dash.manifest import Entry, Period, Representation
 from rapidrtmp.hls.segment import Part, Segment
-from rapidrtmp.hls.segmenter import TrackSegmenter
+from rapidrtmp.hls.track_segmenter import TrackSegmenter
 from rapidrtmp.hls.window import RenditionWindow
 from rapidrtmp.media.segmentation import CLOCK, Boundary
 

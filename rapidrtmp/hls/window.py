@@ -7,7 +7,7 @@ from typing import cast
 from rapidrtmp.hls.low_latency import Position
 from rapidrtmp.hls.playlist import SegmentTexts
 from rapidrtmp.hls.segment import Part, Rendition, Segment
-from rapidrtmp.hls.segmenter import TrackSegmenter
+from rapidrtmp.hls.track_segmenter import TrackSegmenter
 from rapidrtmp.media.codec import VideoConfig
 from rapidrtmp.media.track import Track
 

@@ -18,7 +18,7 @@ from rapidrtmp.hls.low_latency import (
     read_directives,
 )
 from rapidrtmp.hls.segment import Part
-from rapidrtmp.hls.segmenter import part_uri
+from rapidrtmp.hls.track_segmenter import part_uri
 from rapidrtmp.hls.window import RenditionWindow
 from rapidrtmp.interfaces import InvalidRequest, NotFound, NotReady, Representation
 from rapidrtmp.media.segmentation import Segmentation

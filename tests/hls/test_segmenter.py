@@ -1,4 +1,4 @@
-"""Tests of rapidrtmp.hls.segmenter."""
+"""Tests of rapidrtmp.hls.segmenter and rapidrtmp.hls.track_segmenter."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from rapidrtmp.hls.segment import Part, Segment
-from rapidrtmp.hls.segmenter import LATE, Segmenter
+from rapidrtmp.hls.segmenter import Segmenter
+from rapidrtmp.hls.track_segmenter import LATE
 from rapidrtmp.media.segmentation import CLOCK, Segmentation
 from rapidrtmp.media.track import AUDIO_TRACK_ID, VIDEO_TRACK_ID, Sample, Track
 from tests.isobmff.checker import ParsedSample, check_track
