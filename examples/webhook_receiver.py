@@ -62,6 +62,8 @@ class Hooks(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    if not SECRET:  # of an empty one, anybody can make signatures
+        sys.exit("webhook_receiver: WEBHOOK_SECRET must be set, to the same value as the server's")
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8081
     server = ThreadingHTTPServer(("127.0.0.1", port), Hooks)
     print(f"listening on http://127.0.0.1:{server.server_port}/", flush=True)

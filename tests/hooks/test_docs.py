@@ -1,9 +1,12 @@
 """Tests that docs/howto/hooks.md says what the code does."""
 
 import json
+import os
 import re
+import runpy
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -45,6 +48,17 @@ class DocsTests(SynchronousTestCase):
         self.assertIn(plugin, (EXAMPLES / "doorman/doorman.py").read_text())
         (entry_point,) = blocks("toml")
         self.assertIn(entry_point, (EXAMPLES / "doorman/pyproject.toml").read_text())
+
+    def test_no_secret(self) -> None:
+        """Without a secret the receiver ends before it listens, with a line that says why."""
+        program = str(EXAMPLES / "webhook_receiver.py")
+        with (
+            mock.patch.dict(os.environ, {"WEBHOOK_SECRET": ""}),
+            mock.patch("http.server.ThreadingHTTPServer") as server,
+            self.assertRaisesRegex(SystemExit, "WEBHOOK_SECRET must be set"),
+        ):
+            runpy.run_path(program, run_name="__main__")
+        server.assert_not_called()
 
     def test_signature(self) -> None:
         """The check accepts what is sent, and nothing that was changed or is old."""
