@@ -1,6 +1,6 @@
 """Takes pictures out of a live stream, for computer vision: prints how bright each is.
 
-    pip install av
+    pip install '.[media]'    # PyAV
     python examples/frame_grabber.py http://localhost:8080/live/show/index.m3u8 --directory pictures
 
 Any address does that FFmpeg plays: HLS is some seconds behind, rtmp://localhost/live/show less.
@@ -8,6 +8,7 @@ For OpenCV, ``frame.to_ndarray(format="bgr24")`` gives the picture as it wants i
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -50,14 +51,8 @@ def jpeg(frame: av.VideoFrame) -> bytes:
     return b"".join(bytes(packet) for packet in (*encoder.encode(picture), *encoder.encode(None)))
 
 
-def main() -> None:
+def look(options: argparse.Namespace) -> None:
     """Look at a stream until it ends."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("url")
-    parser.add_argument("--every", type=float, default=1.0, help="seconds between two pictures")
-    parser.add_argument("--count", type=int, default=0, help="stop after so many; 0: never")
-    parser.add_argument("--directory", type=Path, help="keep the pictures there, as JPEG")
-    options = parser.parse_args()
     if options.directory is not None:
         options.directory.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(frames(options.url, options.every), 1):
@@ -67,6 +62,24 @@ def main() -> None:
             (options.directory / f"{number:06d}.jpg").write_bytes(jpeg(frame))
         if number == options.count:
             break
+
+
+def main() -> None:
+    """Look at the stream that the command line names."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("url")
+    parser.add_argument("--every", type=float, default=1.0, help="seconds between two pictures")
+    parser.add_argument("--count", type=int, default=0, help="stop after so many; 0: never")
+    parser.add_argument("--directory", type=Path, help="keep the pictures there, as JPEG")
+    options = parser.parse_args()
+    try:
+        look(options)
+    except KeyboardInterrupt:
+        print("ended by Ctrl-C")
+    except av.error.ExitError:
+        sys.exit(f"frame_grabber: {options.url}: nothing came for {TIMEOUT:.0f} s")
+    except (av.FFmpegError, OSError) as error:
+        sys.exit(f"frame_grabber: {error.filename or options.url}: {error.strerror}")
 
 
 if __name__ == "__main__":
