@@ -14,7 +14,12 @@ from twisted.internet import asyncioreactor
 
 from rapidrtmp.embedding import make_server
 
-SETTINGS = {"HTTP_ADDR": ":8080", "RTMP_ADDR": ":1935", "STORAGE_TYPE": "memory"}
+SETTINGS = {
+    "HTTP_ADDR": ":8080",
+    "RTMP_ADDR": ":1935",
+    "STORAGE_TYPE": "memory",
+    "STATE_DIR": "data/embedded",
+}
 
 
 async def main(arguments: list[str]) -> None:

@@ -14,7 +14,12 @@ from twisted.internet.task import react
 from rapidrtmp.embedding import make_server
 from rapidrtmp.interfaces import AccessDenied, AccessRequest, Refusal
 
-SETTINGS = {"HTTP_ADDR": ":8080", "RTMP_ADDR": ":1935", "STORAGE_TYPE": "memory"}
+SETTINGS = {
+    "HTTP_ADDR": ":8080",
+    "RTMP_ADDR": ":1935",
+    "STORAGE_TYPE": "memory",
+    "STATE_DIR": "data/embedded",
+}
 
 
 class House:

@@ -1,4 +1,7 @@
-"""The programs in examples/, each run as its first lines say. Hooks: see test_hooks."""
+"""The programs in examples/, each run as its first lines say. Hooks: see test_hooks.
+
+Two of them are the code of docs/howto/embedding.md, which tests/docs/test_examples.py sees to.
+"""
 
 import re
 import signal
