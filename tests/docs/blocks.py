@@ -4,7 +4,8 @@ Blocks are those of CommonMark 0.31 section 4.5, also inside of MyST's directive
 comment above a block, which readers do not see::
 
     <!-- run -->                        executed by tests/integration/test_docs_blocks.py
-    <!-- run: tests.some.test_module --> executed by that module
+    <!-- run: tests.some.test_module --> executed by that module, which names the page
+                                        or the examples in it
     <!-- not run: the reason -->        not executed, and why
 """
 

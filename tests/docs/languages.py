@@ -16,9 +16,12 @@ import yaml
 from playwright._impl._driver import compute_driver_executable
 
 from tests.docs.blocks import Block
-from tests.docs.programs import Problem, check, check_address, check_settings
+from tests.docs.programs import Problem, Unknown, check, check_address, check_settings
 from tests.docs.shell import NotShell, commands
 
+SHELL = ("sh", "bash", "shell")
+PROGRAMS = (*SHELL, "python", "html", "js")
+"""What a reader would run."""
 OUTPUT = ("text", "log", "console", "http", "mermaid")
 """What programs print or send, and drawings: there is nothing to execute."""
 COMMAND = re.compile(
@@ -39,7 +42,7 @@ class Page:
         Raises:
             Problem: it is wrong, or nothing can be said of it.
         """
-        if block.language in ("sh", "bash", "shell"):
+        if block.language in SHELL:
             self._shell(block.text)
         elif block.language in OUTPUT:
             if COMMAND.search(block.text):
@@ -50,24 +53,36 @@ class Page:
             except (ValueError, SyntaxError, yaml.YAMLError, Error) as error:
                 raise Problem(f"is no {block.language}: {error}") from None
         else:
-            raise Problem(f"nothing executes or checks {block.language or 'what has no language'}")
+            raise Unknown(block.language or "what has no language")
 
     def _shell(self, text: str) -> None:
         try:
             found = commands(text)
         except NotShell as error:
             raise Problem(str(error)) from None
-        problems = []
+        problems: list[str] = []
+        unknown: Unknown | None = None
         for command in found:
             try:
                 check_settings(command.assignments)
                 check(command, self.environment)
+            except Unknown as problem:
+                unknown = unknown or problem
             except Problem as problem:
                 problems.append(str(problem))
             if command.words[:1] in ([], ["export"]):
                 self.environment |= command.assignments
         if problems:
             raise Problem("; ".join(problems))
+        if unknown is not None:
+            raise unknown
+
+
+def is_program(block: Block) -> bool:
+    """Tell whether there is something in a block to run; settings alone are a file's."""
+    if block.language not in SHELL:
+        return block.language in PROGRAMS
+    return any(command.words[:1] not in ([], ["export"]) for command in commands(block.text))
 
 
 def _python(text: str) -> None:

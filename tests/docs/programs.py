@@ -38,6 +38,13 @@ class Problem(Exception):
     """Something is wrong with a command, or nothing can be said of it."""
 
 
+class Unknown(Problem):
+    """Nothing can be said of it here."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"nothing executes or checks {what}")
+
+
 def check(command: Command, environment: Mapping[str, str]) -> None:
     """Check a command.
 
@@ -55,7 +62,7 @@ def check(command: Command, environment: Mapping[str, str]) -> None:
         return
     known = _PROGRAMS.get(program)
     if known is None:
-        raise Problem(f"nothing executes or checks {program}")
+        raise Unknown(program)
     known(command.words[1:], {**environment, **command.assignments})
 
 

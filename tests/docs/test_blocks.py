@@ -1,12 +1,14 @@
 """Every block of code in the documentation is executed or checked, or says why it is not."""
 
+import re
 from importlib.util import find_spec
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs import languages
 from tests.docs.blocks import ROOT, Block, all_blocks, blocks
-from tests.docs.programs import Problem
+from tests.docs.programs import Problem, Unknown
 from tests.docs.shell import NotShell, commands
 
 EXECUTED = {
@@ -19,12 +21,36 @@ EXECUTED = {
 """Pages of which everything in a language is executed, and by what."""
 
 
-def is_there(module: str) -> bool:
-    """Tell whether there is a module of that name."""
+RUN = ("sh", "python")
+"""What tests/integration/test_docs_blocks.py can run."""
+EXAMPLE = re.compile(r"\bexamples/([\w./-]*\w)")
+"""A file of the examples, or a directory."""
+
+
+def source_of(module: str) -> str:
+    """Give the text of a module; '' where there is none."""
     try:
-        return find_spec(module) is not None
+        found = find_spec(module)
     except ModuleNotFoundError:
-        return False
+        return ""
+    return Path(found.origin).read_text() if found is not None and found.origin else ""
+
+
+def doubt(block: Block) -> str:
+    """Tell why a block is not executed by the module that its mark names; '' when it may be.
+
+    Who executes a page has to read it, or to say that it does as the page says; who runs an
+    example has to name the file.
+    """
+    source = source_of(block.words)
+    if not source:
+        return f"there is no {block.words}"
+    examples = [name.rpartition("/")[2] for name in EXAMPLE.findall(block.text)]
+    if block.page.rpartition("/")[2] in source:
+        return ""
+    if examples and all(name in source for name in examples):
+        return ""
+    return f"{block.words} names neither {block.page} nor what is run there"
 
 
 def judge(block: Block, page: languages.Page) -> str:
@@ -34,20 +60,25 @@ def judge(block: Block, page: languages.Page) -> str:
         block: the next one of its page.
         page: what goes before it.
     """
-    problem = ""
+    problem, is_executed = "", (block.page, block.language) in EXECUTED
     try:
         page.check(block)
+    except Unknown as error:
+        # a mark excuses this alone: what is known to be wrong stays so
+        problem = "" if block.mark else str(error)
     except Problem as error:
-        problem = f"{block}: {error}"
-    if block.mark == "run" and block.words and not is_there(block.words):
-        return f"{block}: there is no {block.words}"
-    if block.mark == "not run" and not block.words:
-        return f"{block}: not run, and no reason"
-    if block.mark == "not run" or (block.mark == "run" and "nothing executes" in problem):
-        return ""
-    if (block.page, block.language) in EXECUTED:
-        return ""
-    return problem
+        problem = str(error)
+    if is_executed:
+        problem = ""
+    elif block.mark == "run" and block.words:
+        problem = problem or doubt(block)
+    elif block.mark == "run" and block.language not in RUN:
+        problem = problem or f"test_docs_blocks does not run {block.language}"
+    elif block.mark == "not run" and not block.words:
+        problem = problem or "not run, and no reason"
+    elif not block.mark and not problem and languages.is_program(block):
+        problem = "it has no mark"
+    return f"{block}: {problem}" if problem else ""
 
 
 class BlockTests(SynchronousTestCase):
@@ -70,6 +101,8 @@ class BlockTests(SynchronousTestCase):
 
 class JudgeTests(SynchronousTestCase):
     """The test above can fail."""
+
+    REASON = "<!-- not run: a test -->"
 
     def problem(self, language: str, text: str, above: str = "") -> str:
         """Tell what is wrong with a block of a page."""
@@ -120,6 +153,10 @@ class JudgeTests(SynchronousTestCase):
             ("nginx", "server {}", "nginx"),
         ):
             self.assertIn(words, self.problem(language, text), text)
+            if "nothing executes or checks" not in self.problem(language, text):
+                self.assertIn(words, self.problem(language, text, self.REASON), text)
+        several = "vlc x\nrapidrtmp serve --no-such-option"
+        self.assertIn("no-such-option", self.problem("sh", several, self.REASON))
 
     def test_right(self) -> None:
         """What is right passes."""
@@ -138,7 +175,7 @@ class JudgeTests(SynchronousTestCase):
             ("css", "a, b > c { color: red; width: 1rem; }"),
             ("js", "const { a } = await import('x');"),
         ):
-            self.assertEqual(self.problem(language, text), "", text)
+            self.assertEqual(self.problem(language, text, self.REASON), "", text)
 
     def test_marks(self) -> None:
         """A reason excuses, and one that executes does; nothing else."""
@@ -147,9 +184,39 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(self.problem(*vlc, "<!-- not run: needs\na screen -->\n"), "")
         self.assertEqual(self.problem(*vlc, "<!-- run: tests.docs.test_blocks -->"), "")
         self.assertIn("no tests.bogus", self.problem(*vlc, "<!-- run: tests.bogus -->"))
+        other = "<!-- run: tests.docs.shell -->"
+        self.assertIn("names neither page.md", self.problem(*vlc, other))
         self.assertIn("no reason", self.problem(*vlc, "<!-- not run: -->"))
         self.assertIn("vlc", self.problem(*vlc, "<!-- a remark -->"))
         self.assertIn("vlc", self.problem(*vlc, "<!-- not run: why -->\nText between."))
+
+    def test_unmarked(self) -> None:
+        """What could be run needs a mark; settings and data do not."""
+        for language, text in (
+            ("sh", "make run"),
+            ("sh", "A=1\nmake run"),
+            ("python", "x = 1"),
+            ("html", "<p>x</p>"),
+            ("js", "const a = 1;"),
+        ):
+            self.assertIn("no mark", self.problem(language, text), text)
+        for language, text in (
+            ("sh", "# a file\nSTREAM_GRACE=5s"),
+            ("sh", "export STREAM_GRACE=5s"),
+            ("json", "{}"),
+            ("text", "x"),
+        ):
+            self.assertEqual(self.problem(language, text), "", text)
+        self.assertEqual(self.problem("python", "x = 1", "<!-- run -->"), "")
+        self.assertIn("does not run js", self.problem("js", "const a = 1;", "<!-- run -->"))
+
+    def test_examples(self) -> None:
+        """A module that runs examples names each of them."""
+        above = "<!-- run: tests.integration.test_examples -->"
+        program, other = "python examples/embedded_server.py", "pip install examples/doorman"
+        self.assertEqual(self.problem("sh", program, above), "")
+        self.assertIn("names neither", self.problem("sh", f"{program}\n{other}", above))
+        self.assertIn("names neither", self.problem("sh", "pip install '.[media]'", above))
 
     def test_environment(self) -> None:
         """What a block exports, later ones of its page have."""

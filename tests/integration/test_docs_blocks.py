@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 from tests.docs.blocks import Block, all_blocks
@@ -35,9 +36,7 @@ class DocsBlocksTests(IntegrationTestCase):
         film = [*quiet, str(media.sample("plain")), "-c", "copy", str(self.directory / "film.mp4")]
         run(film)
         for number, block in enumerate(marked):
-            programs = {
-                words[0] for words in (each.words for each in commands(block.text)) if words
-            }
+            programs = self.programs(block)
             log = self.directory / f"{number}.log"
             if programs & set(PUBLISHERS):
                 self.publishes(block, log)
@@ -48,6 +47,12 @@ class DocsBlocksTests(IntegrationTestCase):
         if self.publisher is not None:
             self.publisher.kill()
         self.server.stop()
+
+    def programs(self, block: Block) -> set[str]:
+        """Give the first words of the commands in a block; nothing for Python."""
+        if block.language == "python":
+            return set()
+        return {each.words[0] for each in commands(block.text) if each.words}
 
     def type(self, block: Block, log: Path, **settings: str) -> Child:
         """Run a block as it is, but for ports, the token and where programs are installed."""
@@ -60,8 +65,9 @@ class DocsBlocksTests(IntegrationTestCase):
             *((f":{port}", ":0") for port in ("8443", "1936")),
         ):
             text = text.replace(shown, real)
+        shell = ["bash", "-euo", "pipefail", "-c"]
         child = Child(
-            ["bash", "-euo", "pipefail", "-c", text],
+            [*([sys.executable, "-c"] if block.language == "python" else shell), text],
             log,
             environment=python_environment(CURL_HOME=str(self.directory), **settings),
             directory=self.directory,

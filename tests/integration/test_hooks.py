@@ -1,4 +1,7 @@
-"""Hooks as the examples show them: the webhook receiver, and the plug-in with a database."""
+"""Hooks as the examples show them: the webhook receiver, and the plug-in with a database.
+
+What is done here is what examples/README.md and docs/howto/hooks.md have people type in.
+"""
 
 import json
 import shutil
