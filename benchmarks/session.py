@@ -207,6 +207,6 @@ def machine() -> Mapping[str, Any]:
     return {
         "processors": os.cpu_count(),
         "model": model or platform.machine(),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "load average": [round(each, 2) for each in os.getloadavg()],
     }
