@@ -72,7 +72,7 @@ def program(command: str) -> str:
 class Reader:
     """Somebody who types the examples into a terminal, and opens another one while a server runs.
 
-    There, nothing is exported yet.
+    There, nothing is exported yet; nor is it where the next server is started.
 
     What differs from README.md: the ports, the wheel instead of the source tree, the bucket, and
     ``<token>``, which is the newest that was printed.
@@ -150,8 +150,9 @@ class Reader:
         return done.stdout
 
     def stop(self) -> None:
-        """End the server by Ctrl-C; judge how it ends and what it has logged."""
+        """End the server by Ctrl-C, and its terminal; judge how it ends and what it has logged."""
         server, self.server = self.server, None
+        self.environment = self.fresh
         if self.publisher is not None:
             self.publisher.kill()
         if server is None:
